@@ -1,0 +1,26 @@
+# LLVM and MLIR as Debian packages them: shared libMLIR and libLLVM, TableGen rules.
+if(NOT MLIR_DIR AND NOT LLVM_DIR)
+  set(MLIR_DIR /usr/lib/llvm-22/lib/cmake/mlir CACHE PATH "")
+  set(LLVM_DIR /usr/lib/llvm-22/lib/cmake/llvm CACHE PATH "")
+endif()
+find_package(MLIR REQUIRED CONFIG)
+message(STATUS "MLIR ${LLVM_PACKAGE_VERSION} in ${MLIR_DIR}")
+list(APPEND CMAKE_MODULE_PATH ${MLIR_CMAKE_DIR} ${LLVM_CMAKE_DIR})
+include(TableGen)
+include(AddLLVM)
+include(AddMLIR)
+
+include_directories(SYSTEM ${LLVM_INCLUDE_DIRS} ${MLIR_INCLUDE_DIRS})
+include_directories(${PROJECT_SOURCE_DIR}/include ${PROJECT_BINARY_DIR}/include)
+include_directories(${PROJECT_SOURCE_DIR}/runtime/include)
+add_definitions(${LLVM_DEFINITIONS})
+
+# pith_add_library(NAME SOURCES... [LIBS...] [DEPENDS...]): a static library of the compiler. LLVM is built
+# without RTTI and without exceptions, and so is everything that derives from its classes.
+function(pith_add_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LIBS;DEPENDS" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_compile_options(${name} PRIVATE -fno-rtti -fno-exceptions)
+  target_link_libraries(${name} PUBLIC ${ARG_LIBS} MLIR LLVM)
+  add_dependencies(${name} ${ARG_DEPENDS} PithIncGen)
+endfunction()

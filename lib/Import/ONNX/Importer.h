@@ -1,0 +1,170 @@
+//===- Importer.h - the state of one import -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef PITH_IMPORT_ONNX_IMPORTER_H
+#define PITH_IMPORT_ONNX_IMPORTER_H
+
+#include "Expr.h"
+#include "Model.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/IR/Builders.h"
+#include "mlir/IR/BuiltinOps.h"
+#include "llvm/ADT/StringMap.h"
+#include "llvm/ADT/StringSet.h"
+#include <deque>
+
+namespace pith::onnx {
+
+class Node;
+
+/// A tensor of the program: an SSA value and its sizes as expressions.
+struct Tensor {
+  mlir::Value value;
+  Shape shape;
+  mlir::Type element() const { return llvm::cast<mlir::RankedTensorType>(value.getType()).getElementType(); }
+  int64_t rank() const { return shape.size(); }
+};
+
+/// A value of the ONNX graph. It has one or more of: an SSA value, the constant that it is, the elements as
+/// expressions (shape arithmetic). Code is emitted only when somebody asks for the SSA value.
+struct Val {
+  int32_t type = Undefined;
+  Shape shape;
+  mlir::Value value;
+  const Initializer *init = nullptr; ///< same bytes, row-major, whatever the shape here
+  std::optional<Shape> contents;     ///< the elements of a small integer or Bool tensor, row-major
+  bool broken = false;               ///< an error stands behind it: use silently
+  int64_t rank() const { return shape.size(); }
+};
+
+/// Imports one model. The methods emit code at the end of the body or, for sizes that depend on the inputs'
+/// dimensions alone, at its top.
+class Importer {
+public:
+  Importer(mlir::MLIRContext *context, Model &model);
+  mlir::OwningOpRef<mlir::ModuleOp> run();
+
+  mlir::MLIRContext *context;
+  Model &model;
+  Symbols symbols;
+  mlir::OpBuilder builder;
+  mlir::Location loc;
+  Node *current = nullptr;
+
+  //===- Values.cpp: values of the graph ----------------------------------===//
+  Val *make(int32_t type, const Tensor &tensor);
+  Val *makeContents(int32_t type, Shape shape, Shape contents);
+  Val *makeView(const Val &of, Shape shape); ///< same constant, another shape
+  /// The value as a tensor of the program.
+  Tensor tensor(Val *val);
+  /// The elements, if they are known as expressions at import; null if not.
+  const Shape *contents(Val *val);
+  /// The elements of a small integer tensor, read at run time where they are not known.
+  const Shape *elements(Val *val);
+  /// The elements if they are constants.
+  std::optional<llvm::SmallVector<int64_t>> constants(Val *val);
+  /// The only element of a float or integer constant.
+  std::optional<double> scalar(Val *val);
+
+  //===- Values.cpp: sizes ------------------------------------------------===//
+  mlir::Value index(const Expr &e);
+  mlir::OpFoldResult fold(const Expr &e);
+  mlir::SmallVector<mlir::Value> dynamicDims(llvm::ArrayRef<Expr> shape);
+  /// A type with the sizes that are constants; reports sizes that no tensor can have.
+  mlir::RankedTensorType typeOf(mlir::Type element, llvm::ArrayRef<Expr> shape);
+  mlir::Value conform(const Tensor &tensor);
+  bool sameShape(llvm::ArrayRef<Expr> a, llvm::ArrayRef<Expr> b);
+  /// Product of the sizes.
+  Expr count(llvm::ArrayRef<Expr> shape);
+
+  //===- Tensors.cpp: code ------------------------------------------------===//
+  Tensor splat(mlir::Type element, double value, llvm::ArrayRef<Expr> shape = {});
+  Tensor splatInt(mlir::Type element, int64_t value, llvm::ArrayRef<Expr> shape = {});
+  Tensor fromExpr(mlir::Type element, const Expr &e);
+  Tensor iota(mlir::Type element, llvm::ArrayRef<Expr> shape, int64_t axis);
+  Tensor reshape(const Tensor &source, llvm::ArrayRef<Expr> shape);
+  Tensor broadcast(const Tensor &source, llvm::ArrayRef<Expr> shape);
+  Tensor transpose(const Tensor &source, llvm::ArrayRef<int64_t> permutation);
+  Tensor slice(const Tensor &source, llvm::ArrayRef<Expr> offsets, llvm::ArrayRef<Expr> sizes,
+               llvm::ArrayRef<int64_t> steps = {});
+  /// [offset, offset + size) of one dimension.
+  Tensor sliceDim(const Tensor &source, int64_t axis, const Expr &offset, const Expr &size);
+  Tensor concat(llvm::ArrayRef<Tensor> parts, int64_t axis);
+  Tensor gather(const Tensor &source, const Tensor &indices, int64_t axis);
+  Tensor gatherND(const Tensor &source, const Tensor &indices, int64_t batchDims, llvm::ArrayRef<Expr> shape);
+  Tensor reduce(ReduceKind kind, const Tensor &source, llvm::ArrayRef<int64_t> axes);
+  Tensor matmul(const Tensor &lhs, const Tensor &rhs);
+  /// Converts elements with ONNX's meaning of Cast.
+  Tensor cast(const Tensor &source, int32_t from, int32_t to);
+  Tensor castTo(const Tensor &source, mlir::Type to); ///< between float types, or signed integers
+
+  template <typename OpTy> Tensor unary(const Tensor &x) {
+    return {builder.createOrFold<OpTy>(loc, x.value), x.shape};
+  }
+  /// Operands of one shape.
+  template <typename OpTy> Tensor binary(const Tensor &a, const Tensor &b) {
+    return {builder.createOrFold<OpTy>(loc, conform(a), conform({b.value, a.shape})), a.shape};
+  }
+  Tensor compare(mlir::arith::CmpIPredicate predicate, const Tensor &a, const Tensor &b);
+  Tensor compare(mlir::arith::CmpFPredicate predicate, const Tensor &a, const Tensor &b);
+  Tensor select(const Tensor &condition, const Tensor &a, const Tensor &b);
+  // Arithmetic that picks the op by the element type, operands of one shape.
+  Tensor add(const Tensor &a, const Tensor &b);
+  Tensor sub(const Tensor &a, const Tensor &b);
+  Tensor mul(const Tensor &a, const Tensor &b);
+  Tensor div(const Tensor &a, const Tensor &b); ///< floats
+  Tensor add(const Tensor &a, double b) { return add(a, splat(a.element(), b, a.shape)); }
+  Tensor mul(const Tensor &a, double b) { return mul(a, splat(a.element(), b, a.shape)); }
+
+  //===- Weights.cpp ------------------------------------------------------===//
+  /// The symbol of a weight with these bytes, made on first use. The scales' and zeros' initializers are null for
+  /// dense weights.
+  mlir::FlatSymbolRefAttr weight(const Initializer &data, mlir::RankedTensorType type,
+                                 const Initializer *scales = nullptr, const Initializer *zeros = nullptr);
+  mlir::DenseElementsAttr elementsOf(const Initializer &init);
+  /// A constant tensor of a node's attribute.
+  Val *constant(Node &node, const proto::TensorProto &tensor);
+  Val *initializerVal(const Initializer &init);
+
+  //===- Importer.cpp -----------------------------------------------------===//
+  mlir::InFlightDiagnostic error(mlir::Location where);
+  bool isUsed(llvm::StringRef name) const { return uses.count(name); }
+  const proto::FunctionProto *findFunction(llvm::StringRef domain, llvm::StringRef name, llvm::StringRef overload);
+  mlir::LogicalResult callFunction(Node &node, const proto::FunctionProto &function);
+
+  bool failed = false;
+
+private:
+  using Scope = llvm::StringMap<Val *>;
+  using Nodes = google::protobuf::RepeatedPtrField<proto::NodeProto>;
+
+  bool readOpsets();
+  void readInitializers(const proto::GraphProto &graph, Scope &scope);
+  bool readInputs(Scope &scope);
+  void importNodes(const Nodes &nodes, Scope &scope, const llvm::StringMap<int64_t> &opsets, Node *caller);
+  void importNode(Node &node);
+  bool setOutputs(Scope &scope);
+  bool orderNodes(const Nodes &nodes, const Scope &scope, Node *caller, llvm::SmallVectorImpl<int> &order);
+  mlir::Value materialize(const Expr &e);
+  mlir::Value materialize(SymbolId id);
+  void settleSymbols();
+
+  mlir::OwningOpRef<mlir::ModuleOp> module;
+  mlir::func::FuncOp main;
+  mlir::Operation *prologueEnd = nullptr;
+  std::map<Expr, mlir::Value> indices;
+  std::deque<Val> vals;
+  std::vector<std::unique_ptr<Initializer>> initializers;
+  std::map<std::tuple<const void *, const void *, const void *, mlir::Type>, mlir::FlatSymbolRefAttr> weights;
+  llvm::StringSet<> symbolNames, uses;
+  llvm::StringMap<int64_t> opsets;
+  SymbolId settled = 0;
+  unsigned callDepth = 0;
+};
+
+} // namespace pith::onnx
+
+#endif // PITH_IMPORT_ONNX_IMPORTER_H

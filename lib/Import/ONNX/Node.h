@@ -1,0 +1,106 @@
+//===- Node.h - one node of an ONNX graph, as handlers see it -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef PITH_IMPORT_ONNX_NODE_H
+#define PITH_IMPORT_ONNX_NODE_H
+
+#include "Importer.h"
+
+namespace pith::onnx {
+
+/// One node: inputs, attributes, and where the results go. Reading an attribute of the wrong kind reports an error
+/// and gives the default, so that handlers need not check.
+class Node {
+public:
+  Node(Importer &im, const proto::NodeProto &proto, int64_t number, int64_t opset, Node *caller)
+      : im(im), proto(proto), number(number), opset(opset), caller(caller),
+        results(proto.output_size(), nullptr) {}
+
+  Importer &im;
+  const proto::NodeProto &proto;
+  int64_t number; ///< in the graph
+  int64_t opset;  ///< version of the op's domain
+  Node *caller;   ///< the call of the function that this node is in
+  llvm::SmallVector<Val *> inputs;
+  llvm::SmallVector<Val *> results;
+  bool failed = false;
+
+  llvm::StringRef op() const { return proto.op_type(); }
+  llvm::StringRef domain() const; ///< "" for ai.onnx
+  /// What diagnostics call it: the name, or the number of a node without one.
+  std::string label() const;
+  mlir::Location location() const;
+
+  Val *in(size_t i) const { return i < inputs.size() ? inputs[i] : nullptr; }
+  bool wants(size_t i) const;
+  void set(size_t i, Val *val) {
+    if (i < results.size())
+      results[i] = val;
+  }
+  mlir::LogicalResult done(Val *val) {
+    set(0, val);
+    return mlir::success(!failed);
+  }
+
+  mlir::InFlightDiagnostic error();
+  mlir::LogicalResult fail(const llvm::Twine &message) { return error() << message; }
+  /// Checks the number of inputs, and that the first `required` are there.
+  bool arity(size_t required, size_t most = 64);
+  /// Checks an input's element type.
+  bool needFloat(size_t i);
+  bool needInteger(size_t i);
+  bool sameType(llvm::ArrayRef<size_t> which);
+
+  const proto::AttributeProto *attribute(llvm::StringRef name);
+  bool has(llvm::StringRef name) { return attribute(name); }
+  int64_t getInt(llvm::StringRef name, int64_t otherwise);
+  float getFloat(llvm::StringRef name, float otherwise);
+  std::string getString(llvm::StringRef name, llvm::StringRef otherwise);
+  std::optional<llvm::SmallVector<int64_t>> getInts(llvm::StringRef name);
+
+  /// An axis of a tensor of `rank`, negative ones counted from the end. Reports one outside.
+  std::optional<int64_t> axis(int64_t value, int64_t rank);
+  /// Integers that were an attribute in old versions and are an input since: constants in either case. Absent is
+  /// not an error; `present` says which it was.
+  std::optional<llvm::SmallVector<int64_t>> constantList(llvm::StringRef name, size_t input, bool &present);
+
+  /// The shape that operands broadcast to; reports operands that do not fit.
+  std::optional<Shape> broadcastShapes(llvm::ArrayRef<llvm::ArrayRef<Expr>> shapes);
+};
+
+/// "tensor<?x4xf32>"-like text with symbolic sizes, for diagnostics.
+std::string describe(const Importer &im, const Val *val);
+
+using Handler = mlir::LogicalResult (*)(Node &);
+
+/// Which op is imported by which function.
+class OpTable {
+public:
+  static const OpTable &get();
+  void add(llvm::StringRef op, Handler handler) { table[op] = handler; }
+  void addContrib(llvm::StringRef op, Handler handler) { table[("com.microsoft:" + op).str()] = handler; }
+  /// Null if the op is not supported.
+  Handler find(llvm::StringRef domain, llvm::StringRef op) const;
+
+private:
+  llvm::StringMap<Handler> table;
+};
+
+// One per family.
+void addAttentionOps(OpTable &table);
+void addContribOps(OpTable &table);
+void addElementwiseOps(OpTable &table);
+void addIndexingOps(OpTable &table);
+void addMatMulOps(OpTable &table);
+void addReductionOps(OpTable &table);
+void addShapeOps(OpTable &table);
+void addSliceOps(OpTable &table);
+void addTransformerOps(OpTable &table);
+void addUnaryOps(OpTable &table);
+
+} // namespace pith::onnx
+
+#endif // PITH_IMPORT_ONNX_NODE_H

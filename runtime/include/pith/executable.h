@@ -1,0 +1,93 @@
+/* The face between generated code and the runtime.
+ *
+ * A .pith file is an ELF shared object that exports one symbol, `pith_executable`
+ * (struct pith_exec_table). Everything generated code needs from the runtime reaches it
+ * through struct pith_exec_context; everything the runtime needs from generated code stands
+ * in the table. No other symbol crosses.
+ *
+ * Threads. Generated code runs as one team (SPMD): the runtime calls `run` once per thread with
+ * the same context and thread = 0 .. threads-1, all at the same time. Phases are separated by
+ * `barrier`, which every thread of the team calls equally often. With threads == 1 the barrier
+ * may be called and returns at once.
+ *
+ * Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+#ifndef PITH_EXECUTABLE_H
+#define PITH_EXECUTABLE_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PITH_EXEC_VERSION 1u
+
+/* A dense row-major tensor; rank and element type are in the manifest. */
+typedef struct pith_exec_tensor {
+  void *data;          /* 64-byte aligned; may be null when the tensor has no elements */
+  const int64_t *dims; /* rank entries */
+} pith_exec_tensor;
+
+/* One sequence's share of a step. Its rows are contiguous in the step's batch. */
+typedef struct pith_exec_lane {
+  uint32_t first_row;  /* index of its first row in the batch */
+  uint32_t rows;       /* new tokens, at least 1 */
+  uint32_t past;       /* tokens already in the sequence's cache */
+  uint32_t page_count; /* pages in `pages`: at least ceil((past + rows) / page_tokens) */
+  void *const *pages;  /* page i holds tokens [i*page_tokens, (i+1)*page_tokens) of all layers */
+} pith_exec_lane;
+
+typedef struct pith_exec_context {
+  uint32_t struct_size; /* offset 0 */
+  uint32_t threads;     /* 4: threads in the team, at least 1 */
+  void (*barrier)(void *team, uint32_t thread); /* 8 */
+  void *team;                                   /* 16 */
+  const uint8_t *weights; /* 24: the mapped weight section, 4096-byte aligned */
+  uint8_t *workspace;     /* 32: at least the bytes that `prepare` returned, 64-byte aligned */
+
+  /* Entries of kind PITH_EXEC_STEP. */
+  uint32_t rows;                /* 40: all lanes' new tokens together, at most the manifest's max_rows */
+  uint32_t lanes;               /* 44 */
+  uint32_t out_rows;            /* 48: rows whose logits are wanted */
+  uint32_t reserved;            /* 52 */
+  const int32_t *tokens;        /* 56: [rows], already checked against the vocabulary */
+  const int32_t *positions;     /* 64: [rows], absolute position in its own sequence */
+  const pith_exec_lane *lane;   /* 72: [lanes] */
+  const int32_t *out_row_index; /* 80: [out_rows], ascending rows of the batch */
+  float *logits;                /* 88: [out_rows, vocab] */
+
+  /* Entries of kind PITH_EXEC_INVOKE. */
+  const pith_exec_tensor *inputs;  /* 96 */
+  const pith_exec_tensor *outputs; /* 104: data and dims as `prepare` announced them */
+} pith_exec_context;
+
+enum { PITH_EXEC_INVOKE = 1, PITH_EXEC_STEP = 2 };
+
+/* One entry point. */
+typedef struct pith_exec_entry {
+  const char *name;
+  uint32_t kind;
+  uint32_t reserved;
+  /* Returns the workspace bytes that `run` needs for this context (never negative). For INVOKE it
+   * also writes every output's dims, one output after the other, to output_dims; only
+   * inputs[i].dims is read for that, never data, unless the manifest marks the entry
+   * "data_dependent". Called by one thread before the team starts. */
+  int64_t (*prepare)(const pith_exec_context *context, int64_t *output_dims);
+  void (*run)(const pith_exec_context *context, uint32_t thread);
+} pith_exec_entry;
+
+typedef struct pith_exec_table {
+  uint32_t version;     /* PITH_EXEC_VERSION */
+  uint32_t entry_count;
+  const pith_exec_entry *entries;
+} pith_exec_table;
+
+/* The exported symbol: `extern const pith_exec_table pith_executable;` */
+#define PITH_EXEC_SYMBOL "pith_executable"
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* PITH_EXECUTABLE_H */

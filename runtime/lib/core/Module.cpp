@@ -1,0 +1,154 @@
+//===- Module.cpp - one loaded model --------------------------------------------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------------------===//
+#include "Module.h"
+#include "../cpu/Features.h"
+
+namespace pith::runtime {
+
+Status Module::load(const std::string &path, uint32_t flags, std::shared_ptr<const Module> &out) {
+  const uint32_t known = PITH_LOAD_VERIFY_WEIGHTS | PITH_LOAD_POPULATE | PITH_LOAD_COPY_WEIGHTS;
+  if (flags & ~known)
+    return failure(PITH_ERROR_UNSUPPORTED, "load flags 0x%x are not known", flags & ~known);
+  auto module = std::make_shared<Module>();
+  module->file = std::make_unique<File>();
+  File &file = *module->file;
+  PITH_TRY(file.open(path));
+  module->text = file.manifestText();
+  PITH_TRY(module->readManifest(path));
+  if (flags & PITH_LOAD_VERIFY_WEIGHTS)
+    PITH_TRY(file.verifyWeights());
+  const pith_file_trailer &end = file.trailer();
+  const uint64_t parts[] = {end.elf_checksum, end.manifest_checksum, end.weights_checksum, end.weights_size};
+  module->identityHash = pith_file_checksum(PITH_FILE_CHECKSUM_SEED, parts, sizeof parts);
+  PITH_TRY(file.mapWeights(flags, module->mapping));
+  module->weightData = module->mapping.data();
+  module->weightBytes = module->mapping.size();
+  const pith_exec_table *table = nullptr;
+  PITH_TRY(file.mapCode(table));
+  PITH_TRY(module->bindTable(table, path));
+  out = std::move(module);
+  return {};
+}
+
+Status Module::link(const pith_exec_table *table, const void *weights, size_t weightsSize, std::string manifest,
+                    std::shared_ptr<const Module> &out) {
+  if (uintptr_t(weights) % 64)
+    return failure(PITH_ERROR_ARGUMENT, "weights are not 64-byte aligned");
+  auto module = std::make_shared<Module>();
+  module->text = std::move(manifest);
+  PITH_TRY(module->readManifest("linked module"));
+  module->weightData = static_cast<const uint8_t *>(weights);
+  module->weightBytes = weightsSize;
+  module->identityHash =
+      pith_file_checksum(PITH_FILE_CHECKSUM_SEED, module->text.data(), module->text.size()) ^ weightsSize;
+  PITH_TRY(module->bindTable(table, "linked module"));
+  out = std::move(module);
+  return {};
+}
+
+Status Module::readManifest(const std::string &what) {
+  if (const Status status = parseManifest(text, facts); !status.ok())
+    return Status(status.code(), what + ": " + status.message());
+  if (facts.arch != cpuArchitecture())
+    return failure(PITH_ERROR_CPU, "%s: compiled for %s, this machine is %s", what.c_str(), quoted(facts.arch).c_str(),
+                   cpuArchitecture());
+  const std::vector<std::string> missing = missingCpuFeatures(facts.features);
+  if (missing.empty())
+    return {};
+  std::string names;
+  for (const std::string &name : missing)
+    names += (names.empty() ? "" : ", ") + name;
+  return failure(PITH_ERROR_CPU, "%s: compiled for %s, this CPU lacks %s", what.c_str(),
+                 facts.cpu.empty() ? "another CPU" : facts.cpu.substr(0, 64).c_str(), names.c_str());
+}
+
+Status Module::bindTable(const pith_exec_table *table, const std::string &what) {
+  if (table->version != PITH_EXEC_VERSION)
+    return failure(PITH_ERROR_VERSION, "%s: code of interface version %u, this runtime has version %u", what.c_str(),
+                   table->version, PITH_EXEC_VERSION);
+  if (table->entry_count && !table->entries)
+    return failure(PITH_ERROR_FORMAT, "%s: the code's table has no entries", what.c_str());
+  for (const Entry &entry : facts.entries) {
+    const pith_exec_entry *found = nullptr;
+    for (uint32_t i = 0; i < table->entry_count && !found; ++i)
+      if (table->entries[i].name && entry.name == table->entries[i].name)
+        found = &table->entries[i];
+    const uint32_t kind = entry.kind == PITH_ENTRY_STEP ? PITH_EXEC_STEP : PITH_EXEC_INVOKE;
+    if (!found || !found->prepare || !found->run)
+      return failure(PITH_ERROR_FORMAT, "%s: the manifest names entry %s, which the code lacks", what.c_str(),
+                     quoted(entry.name).c_str());
+    if (found->kind != kind)
+      return failure(PITH_ERROR_FORMAT, "%s: entry %s is of kind %u in the code and %u in the manifest", what.c_str(),
+                     quoted(entry.name).c_str(), found->kind, kind);
+    codes.push_back(found);
+  }
+  return {};
+}
+
+Status Module::findEntry(const std::string &name, size_t &index) const {
+  std::string names;
+  for (size_t i = 0; i < facts.entries.size(); ++i) {
+    if (facts.entries[i].name == name)
+      return index = i, Status();
+    if (names.size() < 200)
+      names += (i ? ", " : "") + quoted(facts.entries[i].name);
+  }
+  return failure(PITH_ERROR_NOT_FOUND, "no entry %s; the module has %s", quoted(name).c_str(), names.c_str());
+}
+
+bool Module::supports(pith_capability capability, const char **reason) const {
+  const char *why = nullptr;
+  const bool steps = facts.stepEntry >= 0;
+  switch (capability) {
+  case PITH_CAN_INVOKE:
+    if (facts.entries.size() == size_t(steps))
+      why = "the module has no entry of kind invoke";
+    break;
+  case PITH_CAN_STEP:
+  case PITH_CAN_FORK:
+  case PITH_CAN_TRUNCATE:
+  case PITH_CAN_SCORE:
+  case PITH_CAN_EXPORT:
+    if (!steps)
+      why = "the module has no entry of kind step: its graph was not turned into a cached decoder";
+    break;
+  case PITH_CAN_MATCH:
+    why = "this version of the runtime has no prefix cache; fork shares prefixes explicitly";
+    break;
+  case PITH_CAN_EMBEDDING_ROWS:
+    why = "the module's step takes tokens only";
+    break;
+  case PITH_CAN_TAP:
+    why = "the module was compiled without taps";
+    break;
+  case PITH_CAN_GATE:
+    why = "the module was compiled without gates";
+    break;
+  case PITH_CAN_ADAPT:
+    why = "the module was compiled without adapters";
+    break;
+  case PITH_CAN_ATTACH:
+    why = "this version of the runtime does not share a cache between modules";
+    break;
+  case PITH_CAN_VERIFY:
+    why = "this version of the runtime has no verify policies; a step with all rows gives the logits";
+    break;
+  case PITH_CAN_KV_MODES:
+    why = "the module's step always writes its own cache";
+    break;
+  case PITH_CAN_DETERMINISTIC:
+    why = "the module does not promise results that are independent of the batch";
+    break;
+  default:
+    why = "this version of the runtime does not know the capability";
+  }
+  if (why && reason)
+    *reason = why;
+  return !why;
+}
+
+} // namespace pith::runtime

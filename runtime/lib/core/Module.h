@@ -1,0 +1,54 @@
+//===- Module.h - one loaded model ------------------------------------------*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------------------===//
+#ifndef PITH_RUNTIME_CORE_MODULE_H
+#define PITH_RUNTIME_CORE_MODULE_H
+
+#include "File.h"
+#include "Manifest.h"
+
+namespace pith::runtime {
+
+/// Immutable once loaded.
+class Module {
+public:
+  static Status load(const std::string &path, uint32_t flags, std::shared_ptr<const Module> &module);
+  static Status link(const pith_exec_table *table, const void *weights, size_t weightsSize, std::string manifest,
+                     std::shared_ptr<const Module> &module);
+
+  const Manifest &manifest() const { return facts; }
+  const std::string &manifestText() const { return text; }
+  const uint8_t *weights() const { return weightData; }
+  uint64_t weightsSize() const { return weightBytes; }
+  /// A number that files of other models do not share: over code, manifest and the weights' checksum.
+  uint64_t identity() const { return identityHash; }
+
+  const Entry *stepEntry() const { return facts.stepEntry < 0 ? nullptr : &facts.entries[facts.stepEntry]; }
+  const pith_exec_entry &code(size_t entry) const { return *codes[entry]; }
+  Status findEntry(const std::string &name, size_t &index) const;
+  bool supports(pith_capability capability, const char **reason) const;
+
+private:
+  Status readManifest(const std::string &what);
+  Status bindTable(const pith_exec_table *table, const std::string &what);
+
+  std::unique_ptr<File> file; // owns the code
+  Mapping mapping;            // owns the weights
+  const uint8_t *weightData = nullptr;
+  uint64_t weightBytes = 0;
+  uint64_t identityHash = 0;
+  std::string text;
+  Manifest facts;
+  std::vector<const pith_exec_entry *> codes; // by index of the manifest's entry
+};
+
+} // namespace pith::runtime
+
+struct pith_module {
+  std::shared_ptr<const pith::runtime::Module> module;
+};
+
+#endif // PITH_RUNTIME_CORE_MODULE_H

@@ -1,0 +1,65 @@
+//===- Sequence.h - a text and the pages of its cache -----------------------*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------------------===//
+#ifndef PITH_RUNTIME_CORE_SEQUENCE_H
+#define PITH_RUNTIME_CORE_SEQUENCE_H
+
+#include "PagePool.h"
+
+namespace pith::runtime {
+
+/// Tokens and the pages that hold their cache; page i holds tokens [i * pageTokens, (i + 1) * pageTokens). A page may be
+/// shared with other sequences; nobody writes to a page that has two references.
+class Sequence {
+public:
+  Sequence(PagePool &pagePool, uint32_t pageKind, uint32_t tokensPerPage)
+      : pool(pagePool), kind(pageKind), pageTokens(tokensPerPage) {}
+  Sequence(const Sequence &) = delete;
+  Sequence &operator=(const Sequence &) = delete;
+  ~Sequence() { dropPages(0); }
+
+  size_t length() const { return log.size(); }
+  const std::vector<int32_t> &tokens() const { return log; }
+  void *const *pageTable() const { return table.data(); }
+  size_t pageCount() const { return pages.size(); }
+  const Page &page(size_t index) const { return *pages[index]; }
+
+  /// Begins as the first `at` tokens of `other`, sharing their pages. This sequence must be empty.
+  void forkFrom(const Sequence &other, size_t at);
+  void truncate(size_t length);
+  Status reserve(size_t length);
+
+  /// Growing in two steps. `prepare` makes the pages for `count` more tokens present and writable by this sequence
+  /// alone, and room for them in the log; then either `commit` or `rollBack` follows, neither of which can fail.
+  Status prepare(size_t count);
+  void commit(const int32_t *tokens, size_t count) noexcept;
+  void rollBack() noexcept;
+
+  /// Exchanges text and pages with a sequence of the same module.
+  void swap(Sequence &other) noexcept;
+
+  /// Marks of the step that is being put together: finds sequences that occur twice.
+  uint64_t stepMark = 0;
+
+private:
+  size_t pagesFor(size_t tokens) const { return (tokens + pageTokens - 1) / pageTokens; }
+  void pushPage(Page *page);
+  void dropPages(size_t keep) noexcept;
+
+  PagePool &pool;
+  const uint32_t kind;
+  const uint32_t pageTokens;
+  std::vector<int32_t> log;
+  std::vector<Page *> pages;
+  std::vector<void *> table; // the pages' memory
+  // Between prepare and its end:
+  Page *replaced = nullptr; // the shared page that the last partial one is a copy of
+  size_t replacedIndex = 0;
+  size_t pagesBefore = 0;
+};
+
+} // namespace pith::runtime
+#endif // PITH_RUNTIME_CORE_SEQUENCE_H

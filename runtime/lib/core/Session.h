@@ -1,0 +1,110 @@
+//===- Session.h - modules at work ------------------------------------------*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------------------===//
+#ifndef PITH_RUNTIME_CORE_SESSION_H
+#define PITH_RUNTIME_CORE_SESSION_H
+
+#include "../cpu/Team.h"
+#include "Buffer.h"
+#include "Module.h"
+#include "PagePool.h"
+#include "Result.h"
+#include "Sequence.h"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace pith::runtime {
+
+/// One lane of a step, its options checked to be ones that the runtime can do.
+struct LaneRequest {
+  Sequence *sequence = nullptr;
+  size_t module = 0; ///< index in the session
+  const int32_t *tokens = nullptr;
+  size_t count = 0;
+  pith_rows rows = PITH_ROWS_NONE;
+  const uint32_t *rowList = nullptr;
+  size_t rowCount = 0;
+  bool score = false;
+};
+
+struct StepRequest {
+  std::vector<LaneRequest> lanes;
+  uint32_t chunkRows = 0;
+  int (*progress)(void *context, size_t done, size_t total) = nullptr;
+  void *progressContext = nullptr;
+};
+
+/// All functions but `cancel` are called with `mutex` held.
+class Session {
+public:
+  static Status create(std::vector<std::shared_ptr<const Module>> modules, const pith_session_options &options,
+                       std::shared_ptr<Session> &session);
+
+  std::mutex mutex;
+  std::vector<std::shared_ptr<const Module>> modules;
+  PagePool pool;
+  std::shared_ptr<Team> team;
+  size_t sequences = 0;
+  pith_stats stats{};
+  std::string explanation;
+  StepRequest request; ///< the C face's, kept for its memory
+
+  /// The index of a module in this session; null stands for its only one with entries of that kind.
+  Status findModule(const Module *module, pith_entry_kind kind, size_t &index) const;
+
+  Status step(const StepRequest &request, Result *result);
+  Status invoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result);
+  Status score(Sequence &sequence, size_t module, size_t from, size_t to, float *logprobs);
+  Status catchUp(Sequence &sequence, size_t module, const int32_t *tokens, size_t count);
+  void trim();
+  uint64_t workspaceBytes() const;
+  bool owns(const Sequence &sequence) const;
+
+  void cancel() noexcept;
+
+private:
+  explicit Session(uint64_t pageLimit) : pool(pageLimit) {}
+
+  /// Marks the time in which `cancel` works, and counts it.
+  class Call;
+  friend class Call;
+  friend class StepRun;
+  bool cancelled() const { return state.load(std::memory_order_relaxed) == Cancelled; }
+  Status runCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims);
+
+  enum State { Idle, Running, Cancelled };
+  std::atomic<int> state{Idle};
+  uint64_t stepCount = 0;
+  Buffer workspace;
+  Buffer scoreLogits;
+  std::unique_ptr<class StepRun> stepRun; // kept for its memory
+  Result scoreResult;
+
+public:
+  ~Session();
+};
+
+} // namespace pith::runtime
+
+struct pith_session {
+  std::shared_ptr<pith::runtime::Session> session;
+};
+
+struct pith_sequence {
+  std::shared_ptr<pith::runtime::Session> session;
+  size_t module = 0;
+  std::string salt;
+  pith::runtime::Sequence sequence;
+
+  pith_sequence(std::shared_ptr<pith::runtime::Session> owner, size_t moduleIndex)
+      : session(std::move(owner)), module(moduleIndex),
+        sequence(session->pool, uint32_t(module), session->modules[module]->manifest().state.pageTokens) {}
+};
+
+#endif // PITH_RUNTIME_CORE_SESSION_H

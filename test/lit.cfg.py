@@ -1,0 +1,26 @@
+# How lit runs the tests that are files: RUN lines checked with FileCheck.
+import os
+
+import lit.formats
+
+config.name = "Pith"
+config.test_format = lit.formats.ShTest(execute_external=True)
+config.suffixes = [".mlir", ".test"]
+config.excludes = ["unit", "models", "data", "Inputs"]
+config.test_source_root = os.path.join(config.pith_source, "test")
+config.test_exec_root = os.path.join(config.pith_build, "test")
+
+config.environment["PATH"] = os.pathsep.join(
+    [os.path.join(config.pith_build, "bin"), config.llvm_tools, config.environment.get("PATH", "")])
+config.substitutions.append(("%models", os.path.join(config.pith_source, "test", "models")))
+config.substitutions.append(("%build", config.pith_build))
+
+# Models that are too large to ship; tests that need them say REQUIRES: shared-models.
+shared = os.path.join(os.path.dirname(config.pith_source), "shared", "models")
+config.substitutions.append(("%shared_models", shared))
+if os.path.isdir(shared):
+    config.available_features.add("shared-models")
+else:
+    lit_config.note("no ../shared/models: the tests on those models are skipped")
+if not config.has_compiler:
+    config.unsupported = True

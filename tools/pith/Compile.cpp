@@ -1,0 +1,88 @@
+//===- Compile.cpp - pith compile -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Commands.h"
+#include "pith/Driver/Driver.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+using namespace pith;
+
+static cl::SubCommand sub("compile", "compile a model to one native file");
+static cl::opt<std::string> input(cl::Positional, cl::Required, cl::sub(sub), cl::desc("<model.onnx|model.mlir>"));
+static cl::opt<std::string> output("o", cl::sub(sub), cl::desc("output file (default: the model's name with .pith)"));
+static cl::opt<std::string> emit("emit", cl::sub(sub), cl::init("package"),
+                                 cl::desc("stop after a phase: import, raise, schedule, kernels, lower, object, "
+                                          "package; or print llvm, asm"));
+static cl::opt<std::string> from("from", cl::sub(sub), cl::init("import"),
+                                 cl::desc("the phase after which an .mlir input was printed"));
+static cl::opt<std::string> target("target", cl::sub(sub), cl::init("cpu"), cl::desc("device: cpu"));
+static cl::opt<std::string> cpu("cpu", cl::sub(sub), cl::init("host"),
+                                cl::desc("CPU to compile for: host, or a name that LLVM knows (x86-64-v3, znver4, …)"));
+static cl::opt<Precision> precision("precision", cl::sub(sub), cl::init(Precision::Balanced),
+                                    cl::desc("how to multiply with quantized weights:"),
+                                    cl::values(clEnumValN(Precision::Exact, "exact", "in f32"),
+                                               clEnumValN(Precision::Balanced, "balanced",
+                                                          "activations may be quantized to int8")));
+static cl::opt<bool> report("report", cl::sub(sub), cl::desc("say what was raised, what not and why, and the time per phase"));
+static cl::opt<bool> reference("reference", cl::sub(sub), cl::desc("plain loops instead of kernels"));
+static cl::opt<bool> invokeOnly("invoke-only", cl::sub(sub), cl::desc("keep only the exported graph, no step entry"));
+static cl::opt<std::string> saveIR("save-ir", cl::sub(sub), cl::desc("folder for the IR after every phase"));
+static cl::list<std::string> skipPasses("skip-pass", cl::sub(sub), cl::CommaSeparated, cl::desc("passes not to run, by argument"));
+static cl::opt<unsigned> maxRows("max-rows", cl::sub(sub), cl::init(512), cl::desc("rows of a step that the code takes at once"));
+static cl::opt<std::string> cacheElement("kv-cache", cl::sub(sub), cl::init("auto"),
+                                         cl::desc("element type of the KV cache: auto, f32, f16"));
+
+static bool findPhase(StringRef option, StringRef name, Phase &phase) {
+  for (const PhaseInfo &info : phases())
+    if (info.name == name) {
+      phase = info.phase;
+      return true;
+    }
+  errs() << "pith: --" << option << ": unknown phase '" << name << "'; phases are";
+  for (const PhaseInfo &info : phases())
+    errs() << " " << info.name;
+  errs() << "\n";
+  return false;
+}
+
+static int run() {
+  CompileOptions options;
+  options.input = input;
+  if (target != "cpu") {
+    errs() << "pith: --target: unknown target '" << target << "'; targets are cpu\n";
+    return 2;
+  }
+  if (emit == "llvm" || emit == "asm") {
+    options.emit = Phase::Object;
+    options.text = emit;
+  } else if (!findPhase("emit", emit, options.emit)) {
+    return 2;
+  }
+  if (!findPhase("from", from, options.from))
+    return 2;
+  options.output = output;
+  if (options.output.empty()) {
+    SmallString<128> path(input);
+    bool binary = options.text.empty() && options.emit >= Phase::Object;
+    sys::path::replace_extension(path, options.emit == Phase::Package ? ".pith" : binary ? ".o" : "");
+    options.output = binary ? std::string(path) : "-";
+  }
+  options.cpu = cpu;
+  options.precision = precision;
+  options.report = report;
+  options.reference = reference;
+  options.invokeOnly = invokeOnly;
+  options.saveIR = saveIR;
+  options.skipPasses.assign(skipPasses.begin(), skipPasses.end());
+  options.maxRows = maxRows;
+  options.cacheElement = cacheElement;
+  return compile(options, errs()) ? 0 : 1;
+}
+
+pith::tool::Command pith::tool::compileCommand{sub, run};

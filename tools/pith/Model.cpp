@@ -1,0 +1,58 @@
+//===- Model.cpp - a model file, compiled if need be and loaded -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Model.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
+#include "llvm/Support/raw_ostream.h"
+
+using namespace llvm;
+using namespace pith::tool;
+
+bool pith::tool::fail(StringRef what, const pith_error &error) {
+  errs() << "pith: " << what << ": " << error.message << "\n";
+  return false;
+}
+
+Model::~Model() {
+  pith_session_free(session);
+  pith_module_free(module);
+  if (!temporary.empty())
+    sys::fs::remove(temporary);
+}
+
+bool Model::open(const ModelOptions &options) {
+  std::string file = options.path;
+  StringRef extension = sys::path::extension(file);
+  if (extension == ".onnx" || extension == ".mlir") {
+    SmallString<128> path;
+    if (std::error_code code = sys::fs::createTemporaryFile("pith", "pith", path)) {
+      errs() << "pith: cannot create a temporary file: " << code.message() << "\n";
+      return false;
+    }
+    temporary = std::string(path);
+    CompileOptions compile = options.compile;
+    compile.input = options.path;
+    compile.output = temporary;
+    if (!options.quiet)
+      compile.progress = [](StringRef phase) { errs() << "\rcompiling: " << phase << "          "; };
+    bool done = pith::compile(compile, errs());
+    if (!options.quiet)
+      errs() << "\r                              \r";
+    if (!done)
+      return false;
+    file = temporary;
+  }
+  pith_error error = PITH_INIT(pith_error);
+  if (pith_module_load(file.c_str(), nullptr, &module, &error))
+    return fail(options.path, error);
+  pith_session_options session_options = PITH_INIT(pith_session_options);
+  session_options.threads = options.threads;
+  if (pith_session_new(&module, 1, &session_options, &session, &error))
+    return fail(options.path, error);
+  return true;
+}

@@ -1,0 +1,53 @@
+//===- Model.h - a model file, compiled if need be and loaded -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#ifndef PITH_TOOLS_MODEL_H
+#define PITH_TOOLS_MODEL_H
+
+#include "pith/Driver/Driver.h"
+#include "pith/runtime.h"
+#include <chrono>
+#include <optional>
+
+namespace pith::tool {
+
+/// Options that every command with a model shares.
+struct ModelOptions {
+  std::string path;         ///< .pith, or .onnx/.mlir, which is compiled to a temporary file first
+  CompileOptions compile;   ///< used for the latter
+  uint32_t threads = 0;     ///< 0: one per CPU
+  bool quiet = false;       ///< no progress on stderr
+};
+
+/// A loaded module with a session. Frees both, and the temporary file, when it goes.
+class Model {
+public:
+  Model() = default;
+  Model(const Model &) = delete;
+  Model &operator=(const Model &) = delete;
+  ~Model();
+
+  /// Says on stderr what is wrong and returns false if the model cannot be compiled or loaded.
+  bool open(const ModelOptions &options);
+
+  pith_module *module = nullptr;
+  pith_session *session = nullptr;
+
+private:
+  std::string temporary;
+};
+
+/// Prints `pith: WHAT: message` for a failed call of the runtime; always false.
+bool fail(llvm::StringRef what, const pith_error &error);
+
+inline double seconds(std::chrono::steady_clock::time_point since) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();
+}
+
+} // namespace pith::tool
+
+#endif // PITH_TOOLS_MODEL_H
