@@ -268,7 +268,6 @@ LinearTile::Values LinearTile::floatSums(ArrayRef<Value> panels, Value x) {
 LinearTile::Values LinearTile::exactBlock(const Block &block, Values sums) {
   int64_t count = tile.rows * tile.panels, chains = chainsFor(count);
   bool scaleWeights = tile.rows > 2;
-  VectorType floats = k.vec(16, k.f32);
   Values scales, zeroPoints;
   for (int64_t p = 0; p < tile.panels; ++p) {
     scales.push_back(k.toF32(k.load(k.vec(16, k.f16), block.scales[p], 32)));
@@ -290,7 +289,6 @@ LinearTile::Values LinearTile::exactBlock(const Block &block, Values sums) {
                           }
                           multiplyLine(weights, x, index, scaleWeights ? 1 : chains, sums);
                         });
-  (void)floats;
   if (scaleWeights)
     return blockSums;
   blockSums = joined(k, blockSums, chains);

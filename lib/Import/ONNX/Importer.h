@@ -162,7 +162,7 @@ private:
   llvm::StringSet<> symbolNames, uses;
   llvm::StringMap<int64_t> opsets;
   SymbolId settled = 0;
-  unsigned callDepth = 0;
+  unsigned callDepth = 0, problems = 0;
 };
 
 } // namespace pith::onnx

@@ -499,7 +499,8 @@ typedef struct pith_lane {
 typedef struct pith_step_options {
   uint32_t struct_size;
   uint32_t chunk_rows; /* most rows at once; 0: the module's max_rows. Smaller chunks make cancel act sooner. */
-  /* Called between chunks on the calling thread, may be null; non-zero cancels. It must not use this session. */
+  /* Called after every chunk on the calling thread, may be null; non-zero cancels. Of this session it may only call
+   * pith_session_cancel. */
   int (*progress)(void *context, size_t rows_done, size_t rows_total);
   void *progress_context;
 } pith_step_options;

@@ -41,7 +41,7 @@ void Sequence::dropPages(size_t keep) noexcept {
   }
 }
 
-void Sequence::forkFrom(const Sequence &other, size_t at) {
+Sequence::Sequence(const Sequence &other, size_t at) : Sequence(other.pool, other.kind, other.pageTokens) {
   const size_t shared = pagesFor(at);
   log.reserve(shared * pageTokens);
   pages.reserve(shared + 1);

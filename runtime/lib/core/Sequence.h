@@ -17,6 +17,8 @@ class Sequence {
 public:
   Sequence(PagePool &pagePool, uint32_t pageKind, uint32_t tokensPerPage)
       : pool(pagePool), kind(pageKind), pageTokens(tokensPerPage) {}
+  /// Begins as the first `at` tokens of `other`, sharing their pages.
+  Sequence(const Sequence &other, size_t at);
   Sequence(const Sequence &) = delete;
   Sequence &operator=(const Sequence &) = delete;
   ~Sequence() { dropPages(0); }
@@ -27,8 +29,6 @@ public:
   size_t pageCount() const { return pages.size(); }
   const Page &page(size_t index) const { return *pages[index]; }
 
-  /// Begins as the first `at` tokens of `other`, sharing their pages. This sequence must be empty.
-  void forkFrom(const Sequence &other, size_t at);
   void truncate(size_t length);
   Status reserve(size_t length);
 

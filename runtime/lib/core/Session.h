@@ -40,6 +40,8 @@ struct StepRequest {
   void *progressContext = nullptr;
 };
 
+class StepRun;
+
 /// All functions but `cancel` are called with `mutex` held.
 class Session {
 public:
@@ -64,30 +66,27 @@ public:
   Status catchUp(Sequence &sequence, size_t module, const int32_t *tokens, size_t count);
   void trim();
   uint64_t workspaceBytes() const;
-  bool owns(const Sequence &sequence) const;
-
   void cancel() noexcept;
+  ~Session();
 
 private:
-  explicit Session(uint64_t pageLimit) : pool(pageLimit) {}
+  explicit Session(uint64_t pageLimit);
 
-  /// Marks the time in which `cancel` works, and counts it.
+  /// The time in which `cancel` works; counts it, and remembers why it failed.
   class Call;
-  friend class Call;
   friend class StepRun;
   bool cancelled() const { return state.load(std::memory_order_relaxed) == Cancelled; }
-  Status runCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims);
+  Status runInvoke(const Module &module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result);
+  /// Asks the code for its workspace and runs it on the team.
+  Status prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims);
+  Status runCode(const pith_exec_entry &code, const pith_exec_context &context);
 
   enum State { Idle, Running, Cancelled };
   std::atomic<int> state{Idle};
-  uint64_t stepCount = 0;
   Buffer workspace;
-  Buffer scoreLogits;
-  std::unique_ptr<class StepRun> stepRun; // kept for its memory
+  Buffer inputCopies; // inputs that the caller has not aligned
+  std::unique_ptr<StepRun> stepRun; // kept for its memory
   Result scoreResult;
-
-public:
-  ~Session();
 };
 
 } // namespace pith::runtime
@@ -96,6 +95,7 @@ struct pith_session {
   std::shared_ptr<pith::runtime::Session> session;
 };
 
+/// Made and destroyed with the session's lock held.
 struct pith_sequence {
   std::shared_ptr<pith::runtime::Session> session;
   size_t module = 0;
@@ -104,7 +104,14 @@ struct pith_sequence {
 
   pith_sequence(std::shared_ptr<pith::runtime::Session> owner, size_t moduleIndex)
       : session(std::move(owner)), module(moduleIndex),
-        sequence(session->pool, uint32_t(module), session->modules[module]->manifest().state.pageTokens) {}
+        sequence(session->pool, uint32_t(module), session->modules[module]->manifest().state.pageTokens) {
+    ++session->sequences;
+  }
+  pith_sequence(const pith_sequence &other, size_t at)
+      : session(other.session), module(other.module), salt(other.salt), sequence(other.sequence, at) {
+    ++session->sequences;
+  }
+  ~pith_sequence() { --session->sequences; }
 };
 
 #endif // PITH_RUNTIME_CORE_SESSION_H

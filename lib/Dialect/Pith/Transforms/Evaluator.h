@@ -15,6 +15,7 @@
 
 #include "pith/Dialect/Pith/IR/Pith.h"
 
+#include "mlir/IR/TypeUtilities.h"
 #include "llvm/ADT/DenseMap.h"
 #include <functional>
 #include <memory>

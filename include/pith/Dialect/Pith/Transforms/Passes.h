@@ -15,8 +15,13 @@ namespace pith {
 #define GEN_PASS_DECL
 #include "pith/Dialect/Pith/Transforms/Passes.h.inc"
 
+struct RaiseOptions {
+  bool step = true;                  // derive the stateful entry
+  std::string cacheElement = "auto"; // of the KV cache: auto (f16 if the model is half precision), f32, f16
+};
+
 /// The phase `raise`: from tensors as exported to blocks, attention, norms and state.
-void buildRaisePipeline(mlir::OpPassManager &pm);
+void buildRaisePipeline(mlir::OpPassManager &pm, const RaiseOptions &options = {});
 
 #define GEN_PASS_REGISTRATION
 #include "pith/Dialect/Pith/Transforms/Passes.h.inc"

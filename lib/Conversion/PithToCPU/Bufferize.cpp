@@ -1,0 +1,178 @@
+//===- Bufferize.cpp - from tensors to buffers ----------------------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// The caller owns inputs and outputs. So results become arguments that are written, and because the caller must know
+// their sizes before it can pass them, the entry returns those instead.
+//
+//===----------------------------------------------------------------------===//
+#include "pith/Conversion/Passes.h"
+#include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
+#include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+
+namespace pith {
+#define GEN_PASS_DEF_BUFFERIZEENTRIES
+#include "pith/Conversion/Passes.h.inc"
+} // namespace pith
+
+using namespace mlir;
+using namespace mlir::bufferization;
+using namespace pith;
+
+//===----------------------------------------------------------------------===//
+// pith.launch
+//===----------------------------------------------------------------------===//
+
+namespace {
+struct LaunchModel : BufferizableOpInterface::ExternalModel<LaunchModel, LaunchOp> {
+  static std::optional<unsigned> outputOf(LaunchOp op, OpOperand &operand) {
+    auto position = static_cast<int64_t>(operand.getOperandNumber());
+    unsigned result = 0;
+    for (int64_t output : op.getOutputs()) {
+      if (output == position)
+        return result;
+      if (isa<TensorType>(op.getOperands()[output].getType()))
+        ++result;
+    }
+    return std::nullopt;
+  }
+
+  bool bufferizesToMemoryRead(Operation *op, OpOperand &operand, const AnalysisState &) const {
+    auto launch = cast<LaunchOp>(op);
+    return !outputOf(launch, operand) ||
+           llvm::is_contained(launch.getUpdates(), static_cast<int64_t>(operand.getOperandNumber()));
+  }
+
+  bool bufferizesToMemoryWrite(Operation *op, OpOperand &operand, const AnalysisState &) const {
+    return outputOf(cast<LaunchOp>(op), operand).has_value();
+  }
+
+  AliasingValueList getAliasingValues(Operation *op, OpOperand &operand, const AnalysisState &) const {
+    if (std::optional<unsigned> result = outputOf(cast<LaunchOp>(op), operand))
+      return {{op->getResult(*result), BufferRelation::Equivalent}};
+    return {};
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    auto launch = cast<LaunchOp>(op);
+    SmallVector<Value> operands, results;
+    for (Value operand : launch.getOperands()) {
+      if (!isa<TensorType>(operand.getType())) {
+        operands.push_back(operand);
+        continue;
+      }
+      FailureOr<Value> buffer = getBuffer(rewriter, operand, options, state);
+      if (failed(buffer))
+        return failure();
+      operands.push_back(*buffer);
+    }
+    for (int64_t output : launch.getOutputs())
+      if (isa<TensorType>(launch.getOperands()[output].getType()))
+        results.push_back(operands[output]);
+    LaunchOp::create(rewriter, op->getLoc(), TypeRange(), launch.getKernelAttr(), operands, launch.getOutputsAttr(),
+                     launch.getUpdatesAttr());
+    replaceOpWithBufferizedValues(rewriter, op, results);
+    return success();
+  }
+};
+} // namespace
+
+void pith::registerBufferizationModels(DialectRegistry &registry) {
+  registry.addExtension(+[](MLIRContext *context, PithDialect *) { LaunchOp::attachInterface<LaunchModel>(*context); });
+}
+
+//===----------------------------------------------------------------------===//
+// Entries
+//===----------------------------------------------------------------------===//
+
+static MemRefType bufferType(RankedTensorType type) { return MemRefType::get(type.getShape(), type.getElementType()); }
+
+/// Arguments as buffers that are only read.
+static void takeInputs(func::FuncOp entry) {
+  OpBuilder b = OpBuilder::atBlockBegin(&entry.front());
+  for (BlockArgument argument : entry.getArguments()) {
+    auto type = dyn_cast<RankedTensorType>(argument.getType());
+    if (!type)
+      continue;
+    argument.setType(bufferType(type));
+    auto tensor = ToTensorOp::create(b, argument.getLoc(), type, argument, /*restrict=*/true, /*writable=*/false);
+    argument.replaceAllUsesExcept(tensor, tensor);
+  }
+}
+
+/// Results as buffers to write; their dynamic sizes are what the entry returns.
+static LogicalResult giveOutputs(func::FuncOp entry) {
+  auto ret = cast<func::ReturnOp>(entry.front().getTerminator());
+  OpBuilder b(ret);
+  SmallVector<Value> sizes;
+  SmallVector<DictionaryAttr> attributes;
+  for (unsigned i = 0; i < entry.getNumResults(); ++i)
+    attributes.push_back(entry.getResultAttrDict(i));
+  for (auto [i, value] : llvm::enumerate(ret.getOperands())) {
+    auto type = dyn_cast<RankedTensorType>(value.getType());
+    if (!type)
+      return entry.emitError("result ") << i << " is " << value.getType() << ", expected a tensor";
+    BlockArgument out = entry.front().addArgument(bufferType(type), value.getLoc());
+    auto write = MaterializeInDestinationOp::create(b, ret.getLoc(), /*result=*/Type(), value, out);
+    write.setRestrict(true);
+    write.setWritable(true);
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        sizes.push_back(tensor::DimOp::create(b, ret.getLoc(), value, d));
+  }
+  SmallVector<Type> indices(sizes.size(), b.getIndexType());
+  func::ReturnOp::create(b, ret.getLoc(), sizes);
+  ret.erase();
+  unsigned inputs = entry.getNumArguments();
+  SmallVector<Type> types(entry.front().getArgumentTypes());
+  entry.removeResAttrsAttr();
+  SmallVector<Attribute> all;
+  for (unsigned i = 0; i < inputs; ++i)
+    all.push_back(entry.getArgAttrDict(i) ? entry.getArgAttrDict(i) : b.getDictionaryAttr({}));
+  for (DictionaryAttr attribute : attributes)
+    all.push_back(attribute ? attribute : b.getDictionaryAttr({}));
+  entry.setType(b.getFunctionType(types, indices));
+  entry.setArgAttrsAttr(b.getArrayAttr(all));
+  return success();
+}
+
+namespace {
+struct BufferizeEntries : pith::impl::BufferizeEntriesBase<BufferizeEntries> {
+  void getDependentDialects(DialectRegistry &registry) const override {
+    BufferizeEntriesBase::getDependentDialects(registry);
+    registerBufferizationModels(registry);
+  }
+
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    for (auto entry : module.getOps<func::FuncOp>())
+      if (entry->hasAttr(kEntryAttr) && !entry.isExternal()) {
+        unsigned inputs = entry.getNumArguments();
+        if (failed(giveOutputs(entry)))
+          return signalPassFailure();
+        entry->setAttr("pith.inputs", OpBuilder(entry).getI64IntegerAttr(inputs));
+        takeInputs(entry);
+      }
+    OneShotBufferizationOptions options;
+    options.setFunctionBoundaryTypeConversion(LayoutMapOption::IdentityLayoutMap);
+    options.bufferizeFunctionBoundaries = false;
+    options.allowReturnAllocsFromLoops = true;
+    IRRewriter rewriter(&getContext());
+    BufferizationState state;
+    for (auto entry : module.getOps<func::FuncOp>()) {
+      if (!entry->hasAttr(kEntryAttr) || entry.isExternal())
+        continue;
+      if (failed(eliminateEmptyTensors(rewriter, entry)) || failed(runOneShotBufferize(entry, options, state)))
+        return signalPassFailure();
+    }
+  }
+};
+} // namespace

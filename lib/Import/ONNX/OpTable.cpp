@@ -1,0 +1,35 @@
+//===- OpTable.cpp - which op is imported by which function -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Node.h"
+
+using namespace pith::onnx;
+
+const OpTable &OpTable::get() {
+  static const OpTable table = [] {
+    OpTable t;
+    addAttentionOps(t);
+    addContribOps(t);
+    addElementwiseOps(t);
+    addIndexingOps(t);
+    addMatMulOps(t);
+    addReductionOps(t);
+    addShapeOps(t);
+    addSliceOps(t);
+    addTransformerOps(t);
+    addUnaryOps(t);
+    return t;
+  }();
+  return table;
+}
+
+Handler OpTable::find(llvm::StringRef domain, llvm::StringRef op) const {
+  if (!domain.empty() && domain != "com.microsoft")
+    return nullptr;
+  auto it = table.find(domain.empty() ? op.str() : (domain + ":" + op).str());
+  return it == table.end() ? nullptr : it->second;
+}

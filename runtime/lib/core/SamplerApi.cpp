@@ -1,0 +1,185 @@
+//===- SamplerApi.cpp - the C face of sampling ------------------------------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------------------===//
+#include "Sampler.h"
+#include "Result.h"
+#include "Session.h"
+
+#include <cmath>
+#include <limits>
+
+using namespace pith::runtime;
+
+/// Options as the chain takes them, and memory that every draw uses again.
+struct pith_sampler {
+  pith::Sampler chain;
+  pith::SamplerOptions options;
+  std::vector<pith::LogitBias> bias;
+  uint64_t seed = 0;
+  uint32_t penaltyWindow = 0;
+  void (*mask)(void *context, const int32_t *history, size_t count, float *logits, size_t vocab) = nullptr;
+  void *maskContext = nullptr;
+  std::vector<float> masked;
+  std::vector<int32_t> history;
+
+  bool readsHistory() const {
+    return mask || options.repetitionPenalty != 1 || options.frequencyPenalty != 0 || options.presencePenalty != 0;
+  }
+};
+
+namespace {
+
+Status checkRange(const char *name, float value, float low, float high) {
+  if (!(value >= low && value <= high)) // NaN too
+    return failure(PITH_ERROR_ARGUMENT, "%s is %g, expected %g to %g", name, double(value), double(low), double(high));
+  return {};
+}
+
+Status readOptions(const pith_sampler_options &from, pith_sampler &sampler) {
+  constexpr float most = std::numeric_limits<float>::max();
+  PITH_TRY(checkRange("temperature", from.temperature, 0, most));
+  PITH_TRY(checkRange("top_p", from.top_p, 0, 1));
+  PITH_TRY(checkRange("min_p", from.min_p, 0, 1));
+  PITH_TRY(checkRange("typical_p", from.typical_p, 0, 1));
+  PITH_TRY(checkRange("repetition_penalty", from.repetition_penalty, 0, most));
+  PITH_TRY(checkRange("frequency_penalty", from.frequency_penalty, -most, most));
+  PITH_TRY(checkRange("presence_penalty", from.presence_penalty, -most, most));
+  if (from.bias_count) {
+    PITH_REQUIRE(from.bias_tokens);
+    PITH_REQUIRE(from.bias_values);
+  }
+  for (size_t i = 0; i < from.bias_count; ++i) {
+    if (std::isnan(from.bias_values[i]) || from.bias_values[i] == INFINITY)
+      return failure(PITH_ERROR_ARGUMENT, "bias_values[%zu] is %g, expected a number or -infinity", i,
+                     double(from.bias_values[i]));
+    sampler.bias.push_back({from.bias_tokens[i], from.bias_values[i]});
+  }
+  pith::SamplerOptions &options = sampler.options;
+  options.temperature = from.temperature;
+  options.topK = int32_t(std::min<uint32_t>(from.top_k, INT32_MAX));
+  options.topP = from.top_p == 0 ? 1 : from.top_p;
+  options.minP = from.min_p;
+  options.typicalP = from.typical_p == 0 ? 1 : from.typical_p;
+  options.repetitionPenalty = from.repetition_penalty == 0 ? 1 : from.repetition_penalty;
+  options.frequencyPenalty = from.frequency_penalty;
+  options.presencePenalty = from.presence_penalty;
+  options.bias = sampler.bias.data();
+  options.biasCount = sampler.bias.size();
+  sampler.seed = from.seed;
+  sampler.penaltyWindow = from.penalty_window;
+  sampler.mask = from.mask;
+  sampler.maskContext = from.mask_context;
+  return {};
+}
+
+Status draw(pith_sampler &sampler, const float *logits, size_t vocab, const int32_t *history, size_t historyCount,
+            uint32_t branch, uint64_t position, int32_t &token) {
+  if (sampler.mask) {
+    sampler.masked.assign(logits, logits + vocab);
+    sampler.mask(sampler.maskContext, history, historyCount, sampler.masked.data(), vocab);
+    logits = sampler.masked.data();
+  }
+  pith::RecentTokens recent{history, historyCount};
+  if (sampler.penaltyWindow && sampler.penaltyWindow < historyCount)
+    recent = {history + (historyCount - sampler.penaltyWindow), sampler.penaltyWindow};
+  pith::RandomKey key;
+  key.seed = sampler.seed;
+  key.branch = branch;
+  key.position = position;
+  pith::Sample sample;
+  const pith::SampleStatus status = sampler.chain.sample(logits, vocab, sampler.options, recent, key, sample);
+  if (status != pith::SampleStatus::Ok) {
+    const bool argument = status == pith::SampleStatus::BadOption || status == pith::SampleStatus::BadToken;
+    return failure(argument ? PITH_ERROR_ARGUMENT : PITH_ERROR_EXECUTION, "sampling: %s", pith::describe(status));
+  }
+  token = sample.token;
+  return {};
+}
+
+Status drawRow(pith_sampler &sampler, const Result &result, const pith_draw &wanted, size_t index, int32_t &token) {
+  if (wanted.row >= result.rows.size())
+    return failure(PITH_ERROR_ARGUMENT, "draw %zu: row %u, the result has %zu", index, wanted.row,
+                   result.rows.size());
+  const Result::Row &row = result.rows[wanted.row];
+  const int32_t *history = wanted.history;
+  size_t count = history ? wanted.history_count : 0;
+  if (!history && wanted.sequence && sampler.readsHistory()) {
+    // A copy, because the sequence may grow on another thread as soon as its lock is free.
+    const std::lock_guard<std::mutex> lock(wanted.sequence->session->mutex);
+    const std::vector<int32_t> &tokens = wanted.sequence->sequence.tokens();
+    sampler.history.assign(tokens.begin(), tokens.end());
+    history = sampler.history.data();
+    count = tokens.size();
+  }
+  const uint64_t position = wanted.position ? wanted.position : row.nextPosition;
+  const Status status = draw(sampler, row.logits, row.vocab, history, count, wanted.branch, position, token);
+  if (!status.ok())
+    return failure(status.code(), "draw %zu: %s", index, status.message().c_str());
+  return {};
+}
+
+} // namespace
+
+extern "C" {
+
+pith_status pith_sampler_new(const pith_sampler_options *options, pith_sampler **sampler, pith_error *error) {
+  return guarded(error, [&]() -> Status {
+    PITH_REQUIRE(sampler);
+    pith_sampler_options value;
+    PITH_TRY(readStruct(options, "options", value));
+    auto made = std::make_unique<pith_sampler>();
+    PITH_TRY(readOptions(value, *made));
+    *sampler = made.release();
+    return {};
+  });
+}
+
+void pith_sampler_free(pith_sampler *sampler) { delete sampler; }
+
+pith_status pith_sample(pith_sampler *sampler, const pith_result *result, const pith_draw *draws, size_t count,
+                        int32_t *tokens, pith_error *error) {
+  return guarded(error, [&]() -> Status {
+    PITH_REQUIRE(sampler);
+    PITH_REQUIRE(result);
+    if (!count)
+      return {};
+    PITH_REQUIRE(draws);
+    PITH_REQUIRE(tokens);
+    std::vector<int32_t> drawn(count > 1 ? count : 0); // all or nothing
+    int32_t single = 0;
+    for (size_t i = 0; i < count; ++i) {
+      const auto *bytes = reinterpret_cast<const unsigned char *>(draws) + i * draws->struct_size;
+      pith_draw value;
+      PITH_TRY(readStruct(reinterpret_cast<const pith_draw *>(bytes), "draw", value, draws->struct_size));
+      PITH_TRY(drawRow(*sampler, result->result, value, i, count > 1 ? drawn[i] : single));
+    }
+    if (count == 1)
+      tokens[0] = single;
+    else
+      std::copy(drawn.begin(), drawn.end(), tokens);
+    return {};
+  });
+}
+
+pith_status pith_sample_logits(pith_sampler *sampler, const float *logits, size_t vocab, const int32_t *history,
+                               size_t history_count, uint32_t branch, uint64_t position, int32_t *token,
+                               pith_error *error) {
+  return guarded(error, [&]() -> Status {
+    PITH_REQUIRE(sampler);
+    PITH_REQUIRE(logits);
+    PITH_REQUIRE(token);
+    if (history_count)
+      PITH_REQUIRE(history);
+    if (!vocab || vocab > INT32_MAX)
+      return failure(PITH_ERROR_ARGUMENT, "vocab is %zu, expected 1 to %d", vocab, INT32_MAX);
+    int32_t drawn = 0;
+    PITH_TRY(draw(*sampler, logits, vocab, history, history_count, branch, position, drawn));
+    *token = drawn;
+    return {};
+  });
+}
+
+} // extern "C"

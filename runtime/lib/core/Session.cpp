@@ -1,0 +1,206 @@
+//===- Session.cpp - modules at work --------------------------------------------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------------------===//
+#include "Session.h"
+#include "Step.h"
+
+#include <chrono>
+
+namespace pith::runtime {
+namespace {
+
+uint64_t nanoseconds() {
+  const auto now = std::chrono::steady_clock::now().time_since_epoch();
+  return uint64_t(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+} // namespace
+
+class Session::Call {
+public:
+  explicit Call(Session &owner) : session(owner), begin(nanoseconds()) {
+    session.state.store(Running, std::memory_order_relaxed);
+  }
+  ~Call() {
+    session.state.store(Idle, std::memory_order_relaxed);
+    session.stats.total_nanoseconds += nanoseconds() - begin;
+    session.stats.failed += !succeeded;
+  }
+  Status end(Status status) {
+    succeeded = status.ok();
+    if (!succeeded)
+      session.explanation = status.message();
+    return status;
+  }
+
+private:
+  Session &session;
+  const uint64_t begin;
+  bool succeeded = false;
+};
+
+Session::Session(uint64_t pageLimit) : pool(pageLimit), stepRun(std::make_unique<StepRun>(*this)) {}
+Session::~Session() = default;
+
+Status Session::create(std::vector<std::shared_ptr<const Module>> modules, const pith_session_options &options,
+                       std::shared_ptr<Session> &out) {
+  if (options.flags & ~uint32_t(PITH_SESSION_DETERMINISTIC))
+    return failure(PITH_ERROR_UNSUPPORTED, "session flags 0x%x are not known", options.flags);
+  if (options.pool && options.executor)
+    return failure(PITH_ERROR_ARGUMENT, "both a thread pool and an executor are given, expected at most one");
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const char *reason = nullptr;
+    if ((options.flags & PITH_SESSION_DETERMINISTIC) && !modules[i]->supports(PITH_CAN_DETERMINISTIC, &reason))
+      return failure(PITH_ERROR_UNSUPPORTED, "module %zu cannot be deterministic: %s", i, reason);
+    for (size_t j = 0; j < i; ++j)
+      if (modules[i] == modules[j])
+        return failure(PITH_ERROR_ARGUMENT, "modules %zu and %zu are the same", j, i);
+  }
+  std::shared_ptr<Session> session(new Session(options.page_limit_bytes));
+  if (options.pool) {
+    session->team = options.pool->team;
+  } else if (options.executor) {
+    pith_executor executor;
+    PITH_TRY(readStruct(options.executor, "executor", executor));
+    PITH_TRY(Team::create(executor, options.spin_microseconds, session->team));
+  } else {
+    PITH_TRY(Team::create(options.threads, options.spin_microseconds, session->team));
+  }
+  for (const std::shared_ptr<const Module> &module : modules)
+    session->pool.addKind(module->manifest().state.pageBytes);
+  session->modules = std::move(modules);
+  out = std::move(session);
+  return {};
+}
+
+Status Session::findModule(const Module *module, pith_entry_kind kind, size_t &index) const {
+  const pith_capability capability = kind == PITH_ENTRY_STEP ? PITH_CAN_STEP : PITH_CAN_INVOKE;
+  size_t found = modules.size(), count = 0;
+  for (size_t i = 0; i < modules.size(); ++i)
+    if (module ? modules[i].get() == module : modules[i]->supports(capability, nullptr)) {
+      found = i;
+      ++count;
+    }
+  if (!count && module)
+    return failure(PITH_ERROR_ARGUMENT, "the module is not one of the session's");
+  if (count > 1)
+    return failure(PITH_ERROR_ARGUMENT, "module is null, but %zu of the session's modules could be meant", count);
+  const char *reason = "none of the session's modules can";
+  if (!count || !modules[found]->supports(capability, &reason))
+    return failure(PITH_ERROR_UNSUPPORTED, "%s", reason);
+  index = found;
+  return {};
+}
+
+Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims) {
+  context.struct_size = sizeof context;
+  context.threads = team->threads();
+  context.barrier = Team::barrier;
+  context.team = team.get();
+  const int64_t bytes = code.prepare(&context, outputDims);
+  if (bytes < 0)
+    return failure(PITH_ERROR_EXECUTION, "entry \"%s\": the code asks for %lld bytes of workspace", code.name,
+                   (long long)bytes);
+  PITH_TRY(workspace.reserve(uint64_t(bytes), "workspace"));
+  context.workspace = workspace.data();
+  return {};
+}
+
+Status Session::runCode(const pith_exec_entry &code, const pith_exec_context &context) {
+  struct Job {
+    const pith_exec_entry &code;
+    const pith_exec_context &context;
+  } job = {code, context};
+  const uint64_t begin = nanoseconds();
+  const bool ran = team->run(
+      [](void *argument, uint32_t thread) {
+        const Job &work = *static_cast<const Job *>(argument);
+        work.code.run(&work.context, thread);
+      },
+      &job);
+  stats.code_nanoseconds += nanoseconds() - begin;
+  if (!ran)
+    return failure(PITH_ERROR_EXECUTION, "the application's executor refused to run");
+  ++stats.chunks;
+  return {};
+}
+
+Status Session::step(const StepRequest &stepRequest, Result *result) {
+  Call call(*this);
+  if (result)
+    result->clear();
+  Status status = stepRun->run(stepRequest, result);
+  if (!status.ok() && result)
+    result->clear();
+  stats.steps += status.ok();
+  return call.end(std::move(status));
+}
+
+Status Session::score(Sequence &sequence, size_t module, size_t from, size_t to, float *logprobs) {
+  if (from == to)
+    return {};
+  Sequence scratch(sequence, from - 1);
+  StepRequest again;
+  LaneRequest lane;
+  lane.sequence = &scratch;
+  lane.module = module;
+  lane.tokens = sequence.tokens().data() + from - 1;
+  lane.count = to - from + 1;
+  lane.score = true;
+  again.lanes.push_back(lane);
+  PITH_TRY(step(again, &scoreResult));
+  std::copy(scoreResult.scores.begin(), scoreResult.scores.end(), logprobs);
+  return {};
+}
+
+Status Session::catchUp(Sequence &sequence, size_t module, const int32_t *tokens, size_t count) {
+  const std::vector<int32_t> &old = sequence.tokens();
+  size_t common = 0;
+  while (common < count && common < old.size() && tokens[common] == old[common])
+    ++common;
+  if (common == count) {
+    sequence.truncate(count);
+    return {};
+  }
+  Sequence next(sequence, common);
+  StepRequest rest;
+  LaneRequest lane;
+  lane.sequence = &next;
+  lane.module = module;
+  lane.tokens = tokens + common;
+  lane.count = count - common;
+  rest.lanes.push_back(lane);
+  PITH_TRY(step(rest, nullptr));
+  sequence.swap(next);
+  return {};
+}
+
+Status Session::invoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result) {
+  Call call(*this);
+  result.clear();
+  result.module = modules[module];
+  Status status = runInvoke(*modules[module], entry, inputs, result);
+  if (!status.ok())
+    result.clear();
+  stats.invokes += status.ok();
+  return call.end(std::move(status));
+}
+
+void Session::trim() {
+  pool.trim();
+  workspace.release();
+  inputCopies.release();
+  stepRun->release();
+}
+
+uint64_t Session::workspaceBytes() const { return workspace.size() + inputCopies.size() + stepRun->bytes(); }
+
+void Session::cancel() noexcept {
+  int expected = Running;
+  state.compare_exchange_strong(expected, Cancelled, std::memory_order_relaxed);
+}
+
+} // namespace pith::runtime
