@@ -107,6 +107,7 @@ public:
   // Functions of f32 vectors by polynomials; errors are stated with the definitions.
   Value exp(Value x);
   Value exp2(Value x, int degree = 6);                           // 4: 2.7e-6, 5: 2e-7, 6: 1e-7
+  Value exp2NonPositive(Value x, int degree);                    // the same for x <= 0, shorter
   Value sigmoid(Value x);
   Value tanh(Value x);
   Value erf(Value x);

@@ -64,7 +64,8 @@ public:
 
 private:
   /// Panels whose results meet in one epilogue: with glu always gate and up.
-  int64_t groupPanels() const { return layout.glu ? 2 : stream ? 1 : tile.panels; }
+  int64_t groupPanels() const { return layout.glu ? 2 : together; }
+  int64_t groups() const { return (panelCount(layout) + groupPanels() - 1) / groupPanels(); }
   int64_t outColumns() const { return layout.glu ? layout.n / 2 : layout.n; }
   bool directRows() const {
     return !row.int8 && spec.norm == Norm::None && layout.k % shape.lineK == 0;
@@ -84,7 +85,8 @@ private:
   Tile tile;
   LinearTile sums;
   const Machine &machine;
-  bool stream = false;
+  bool stream = false;  // the regime being built
+  int64_t together = 1; // panels whose sums are in registers at the same time
   Value context, thread, x, weights, out, scratch, normScale, normBias, bias, residual, rows;
   Value sumBuffer, ownRow;
 };
@@ -133,7 +135,7 @@ void LinearKernel::finishRow(Value sums, Value group, Value rowIndex) {
 /// rows beyond the last one are left out.
 void LinearKernel::computeTile(int64_t tileRows, Value prepared, int64_t preparedBytes, Value group, Value firstRow,
                                Value rowCount) {
-  int64_t panels = groupPanels(), together = stream ? 1 : tile.panels;
+  int64_t panels = groupPanels();
   int64_t panelBytes = shape.bytes();
   // The last group may lack a panel: it reads its first one twice, and the second's results are not stored.
   bool incomplete = panelCount(layout) % panels != 0;
@@ -171,9 +173,11 @@ void LinearKernel::prepareRows() {
 
 void LinearKernel::buildStream() {
   stream = true;
-  int64_t groups = (panelCount(layout) + groupPanels() - 1) / groupPanels();
   auto overGroups = [&](int64_t count, Value prepared, int64_t preparedBytes) {
-    auto range = k.share(context, thread, k.index(groups));
+    // One panel after the other is one stream of memory. From three rows on the arithmetic counts as well: two panels halve the
+    // loads of activations.
+    together = count > 2 ? tile.panels : 1;
+    auto range = k.share(context, thread, k.index(groups()));
     k.loop(range.begin, range.end, 1, [&](Value group) {
       computeTile(count, prepared, preparedBytes, group, k.index(0), k.index(count));
     });
@@ -199,11 +203,11 @@ void LinearKernel::buildStream() {
 
 void LinearKernel::buildTiles() {
   stream = false;
+  together = tile.panels;
   prepareRows();
-  int64_t groups = (panelCount(layout) + groupPanels() - 1) / groupPanels();
   // Tiles of one group after the other, cut into equal shares: a thread may begin and end in the middle of a group.
   Value tilesPerGroup = k.ceilDiv(rows, tile.rows);
-  auto range = k.share(context, thread, k.mul(tilesPerGroup, groups));
+  auto range = k.share(context, thread, k.mul(tilesPerGroup, groups()));
   Value firstGroup = k.div(range.begin, tilesPerGroup);
   Value endGroup = k.div(k.add(range.end, k.sub(tilesPerGroup, 1)), tilesPerGroup);
   k.loop(firstGroup, endGroup, 1, [&](Value group) {

@@ -147,9 +147,9 @@ LinearTile::Values LinearTile::overLines(int64_t lines, ArrayRef<Value> addresse
       step(line, k.at(xBase, i * xLine), i, sums);
     }
   };
-  int64_t looped = lines / unroll * unroll;
-  if (lines <= 8)
-    looped = 0;
+  // Few instructions stand inline, without a loop.
+  int64_t operations = lines * shape.lineK / (row.int8 ? 4 : 1) * tile.rows * tile.panels;
+  int64_t looped = lines <= 8 && operations <= 256 ? 0 : lines / unroll * unroll;
   if (looped)
     sums = k.loop(k.index(0), k.index(looped), unroll, sums, [&](Value i, ArrayRef<Value> carried) {
       Values base, next(carried.begin(), carried.end());

@@ -32,23 +32,30 @@ static Value negated(KernelBuilder &k, Value x) { return k.fmul(x, k.constant(x.
 /// Adding 1.5 * 2^23 rounds to an integer, which then stands in the low bits of the sum.
 static constexpr double roundingShift = 12582912.0;
 
-/// 2^fraction * 2^n, where `shifted` is n + roundingShift, n in [-126, 128], |fraction| <= 1/2. The exponent field
-/// gets n - 1, so that n = 128 does not overflow before the product and n = -126 gives zero.
-static Value scaledPower(KernelBuilder &k, Value fraction, Value shifted, int degree) {
+static Value powerOfFraction(KernelBuilder &k, Value fraction, int degree) {
   static const double degree4[] = {0.999999191, 0.693121968, 0.240249811, 0.0559170392, 0.00956051021};
   static const double degree5[] = {1.00000007, 0.693146949, 0.240221218, 0.0555074262, 0.00967545975, 0.00132669704};
   static const double degree6[] = {1,           0.693147206,   0.240226466,   0.05550329,
                                    0.00961851956, 0.00133998603, 0.000153375701};
-  Value p = polynomial(k, fraction,
-                       degree == 4   ? ArrayRef<double>(degree4)
-                       : degree == 5 ? ArrayRef<double>(degree5)
-                                     : ArrayRef<double>(degree6));
-  Type floats = p.getType();
+  return polynomial(k, fraction,
+                    degree == 4   ? ArrayRef<double>(degree4)
+                    : degree == 5 ? ArrayRef<double>(degree5)
+                                  : ArrayRef<double>(degree6));
+}
+
+/// y * 2^(n + bias - 127), where `shifted` is n + roundingShift: n + bias becomes an exponent field, 0 to 254.
+static Value scaled(KernelBuilder &k, Value y, Value shifted, int bias) {
   Type integers = k.i32;
-  if (auto vector = dyn_cast<VectorType>(floats))
+  if (auto vector = dyn_cast<VectorType>(y.getType()))
     integers = vector.clone(k.i32);
   Value bits = arith::ShLIOp::create(k.b, k.loc, k.bitcast(shifted, integers), k.constant(integers, 23));
-  Value y = k.fmul(p, k.bitcast(k.add(bits, k.constant(integers, 126 << 23)), floats));
+  return k.fmul(y, k.bitcast(k.add(bits, k.constant(integers, bias << 23)), y.getType()));
+}
+
+/// 2^fraction * 2^n, |fraction| <= 1/2, n in [-126, 128]: by way of n - 1, so that n = 128 does not overflow
+/// before the product and n = -126 gives zero.
+static Value scaledPower(KernelBuilder &k, Value fraction, Value shifted, int degree) {
+  Value y = scaled(k, powerOfFraction(k, fraction, degree), shifted, 126);
   return k.fadd(y, y);
 }
 
@@ -57,6 +64,14 @@ Value KernelBuilder::exp2(Value x, int degree) {
   Value shift = constant(x.getType(), roundingShift);
   Value shifted = fadd(x, shift);
   return scaledPower(*this, fsub(x, fsub(shifted, shift)), shifted, degree);
+}
+
+Value KernelBuilder::exp2NonPositive(Value x, int degree) {
+  // n = -127 is the exponent field 0, a factor of zero.
+  x = fmax(constant(x.getType(), -127), x);
+  Value shift = constant(x.getType(), roundingShift);
+  Value shifted = fadd(x, shift);
+  return scaled(*this, powerOfFraction(*this, fsub(x, fsub(shifted, shift)), degree), shifted, 127);
 }
 
 Value KernelBuilder::exp(Value x) {

@@ -29,7 +29,7 @@ static OpFoldResult multiply(OpBuilder &b, Location loc, OpFoldResult x, OpFoldR
 }
 
 OpFoldResult pith::getDim(OpBuilder &b, Location loc, Value tensor, int64_t i) {
-  auto type = cast<RankedTensorType>(tensor.getType());
+  auto type = llvm::cast<RankedTensorType>(tensor.getType());
   if (!type.isDynamicDim(i))
     return b.getIndexAttr(type.getDimSize(i));
   Operation *def = tensor.getDefiningOp();
@@ -65,7 +65,7 @@ OpFoldResult pith::getDim(OpBuilder &b, Location loc, Value tensor, int64_t i) {
 
 Dims TensorBuilder::dims(Value tensor) {
   Dims result;
-  for (int64_t i = 0, e = cast<RankedTensorType>(tensor.getType()).getRank(); i < e; ++i)
+  for (int64_t i = 0, e = llvm::cast<RankedTensorType>(tensor.getType()).getRank(); i < e; ++i)
     result.push_back(dim(tensor, i));
   return result;
 }
@@ -73,7 +73,7 @@ Dims TensorBuilder::dims(Value tensor) {
 Dims TensorBuilder::dims(Type type, ValueRange dynamic) {
   Dims result;
   unsigned next = 0;
-  for (int64_t size : cast<RankedTensorType>(type).getShape())
+  for (int64_t size : llvm::cast<RankedTensorType>(type).getShape())
     result.push_back(ShapedType::isDynamic(size) ? getAsOpFoldResult(dynamic[next++]) : fixed(size));
   return result;
 }
@@ -228,8 +228,8 @@ Value TensorBuilder::elementwise(ValueRange ins, Type element, llvm::function_re
   // The most static input says the result's shape.
   Value shape = ins.front();
   for (Value in : ins)
-    if (cast<RankedTensorType>(in.getType()).getNumDynamicDims() <
-        cast<RankedTensorType>(shape.getType()).getNumDynamicDims())
+    if (llvm::cast<RankedTensorType>(in.getType()).getNumDynamicDims() <
+        llvm::cast<RankedTensorType>(shape.getType()).getNumDynamicDims())
       shape = in;
   Dims sizes = dims(shape);
   return compute(sizes, element, ins, SmallVector<AffineMap>(ins.size(), identity(sizes.size())), body);

@@ -14,6 +14,7 @@
 #define PITH_LIB_CONVERSION_PITHTOLINALG_TENSORBUILDER_H
 
 #include "pith/Dialect/Pith/IR/Pith.h"
+#include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"

@@ -20,7 +20,7 @@ using Operands = ArrayRef<Expr>;
 
 /// The result if all inputs' elements are known and `compute` can give every element; null otherwise.
 static Val *foldElements(Node &node, int32_t type, llvm::function_ref<std::optional<Expr>(Operands)> compute) {
-  SmallVector<const pith::onnx::Shape *> known;
+  SmallVector<const Shape *> known;
   SmallVector<ArrayRef<Expr>> shapes;
   Val *longest = nullptr;
   for (Val *val : node.inputs) {
@@ -37,10 +37,10 @@ static Val *foldElements(Node &node, int32_t type, llvm::function_ref<std::optio
     if (!one && !(known[k]->size() == number && node.im.sameShape(val->shape, longest->shape)))
       return nullptr;
   }
-  pith::onnx::Shape result;
+  Shape result;
   for (size_t i = 0; i < number; ++i) {
     SmallVector<Expr> operands;
-    for (const pith::onnx::Shape *elements : known)
+    for (const Shape *elements : known)
       operands.push_back(node.im.symbols.normalize((*elements)[elements->size() == 1 ? 0 : i]));
     std::optional<Expr> value = compute(operands);
     if (!value)
@@ -58,7 +58,7 @@ static Val *foldElements(Node &node, int32_t type, llvm::function_ref<std::optio
 static bool operands(Node &node, Tensor &a, Tensor &b) {
   if (!node.arity(2, 2) || !node.sameType({0, 1}))
     return false;
-  std::optional<pith::onnx::Shape> shape = node.broadcastShapes({node.in(0)->shape, node.in(1)->shape});
+  std::optional<Shape> shape = node.broadcastShapes({node.in(0)->shape, node.in(1)->shape});
   if (!shape)
     return false;
   a = node.im.broadcast(node.im.tensor(node.in(0)), *shape);
@@ -139,7 +139,7 @@ static LogicalResult power(Node &node) {
   Importer &im = node.im;
   if (!node.arity(2, 2))
     return failure();
-  std::optional<pith::onnx::Shape> shape = node.broadcastShapes({node.in(0)->shape, node.in(1)->shape});
+  std::optional<Shape> shape = node.broadcastShapes({node.in(0)->shape, node.in(1)->shape});
   if (!shape)
     return failure();
   int32_t type = node.in(0)->type, exponentType = node.in(1)->type;
@@ -254,7 +254,7 @@ static bool variadicOperands(Node &node, SmallVector<Tensor> &tensors) {
   }
   if (!node.sameType(all))
     return false;
-  std::optional<pith::onnx::Shape> shape = node.broadcastShapes(shapes);
+  std::optional<Shape> shape = node.broadcastShapes(shapes);
   if (!shape)
     return false;
   for (Val *val : node.inputs)
@@ -313,7 +313,7 @@ static LogicalResult where(Node &node) {
   };
   if (Val *folded = foldElements(node, node.in(1)->type, compute))
     return node.done(folded);
-  std::optional<pith::onnx::Shape> shape =
+  std::optional<Shape> shape =
       node.broadcastShapes({node.in(0)->shape, node.in(1)->shape, node.in(2)->shape});
   if (!shape)
     return failure();
@@ -367,7 +367,7 @@ static LogicalResult convert(Node &node, int32_t to) {
   if (!elementType(node.im.context, to) || !elementType(node.im.context, x->type))
     return node.fail("casting " + elementName(x->type) + " to " + elementName(to) + " is not supported");
   auto countable = [](int32_t type) { return type == Int64 || type == Int32; };
-  if (const pith::onnx::Shape *known = node.im.contents(x); known && countable(to) && (countable(x->type) || x->type == Bool))
+  if (const Shape *known = node.im.contents(x); known && countable(to) && (countable(x->type) || x->type == Bool))
     return node.done(node.im.makeContents(to, x->shape, *known));
   if (x->type == to)
     return node.done(x);

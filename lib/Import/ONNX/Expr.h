@@ -8,7 +8,9 @@
 #define PITH_IMPORT_ONNX_EXPR_H
 
 #include "mlir/IR/Value.h"
+#include "llvm/ADT/ArrayRef.h"
 #include "llvm/ADT/DenseMap.h"
+#include "llvm/ADT/STLFunctionalExtras.h"
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringRef.h"
 #include <map>
@@ -55,6 +57,7 @@ private:
 };
 
 using Shape = llvm::SmallVector<Expr>;
+inline Shape toShape(llvm::ArrayRef<int64_t> sizes) { return Shape(sizes.begin(), sizes.end()); }
 
 /// What the symbols stand for. A symbol is a dimension of a graph input, an integer computed at run time, or an
 /// operation on expressions that polynomials do not have.

@@ -62,8 +62,8 @@ static LogicalResult negate(Node &node) {
   Val *x = node.in(0);
   if (!isInteger(x->type))
     return simple<arith::NegFOp>(node);
-  if (const pith::onnx::Shape *known = node.im.contents(x)) {
-    pith::onnx::Shape result;
+  if (const Shape *known = node.im.contents(x)) {
+    Shape result;
     for (const Expr &e : *known)
       result.push_back(node.im.symbols.sub(0, e));
     return node.done(node.im.makeContents(x->type, x->shape, result));

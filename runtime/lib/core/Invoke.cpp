@@ -19,7 +19,7 @@ struct Binding {
 using Bindings = std::map<std::string, Binding>;
 
 std::string describeDim(const Port &port, size_t index) {
-  return quoted(port.name) + " dimension " + std::to_string(index);
+  return quoteName(port.name) + " dimension " + std::to_string(index);
 }
 
 /// The value of a sum whose names are all bound; false otherwise.
@@ -62,26 +62,26 @@ Status orderInputs(const Entry &entry, const std::vector<pith_tensor> &given, st
         std::string names;
         for (const Port &port : entry.inputs)
           if (names.size() < 200)
-            names += (names.empty() ? "" : ", ") + quoted(port.name);
-        return failure(PITH_ERROR_NOT_FOUND, "no input %s; entry %s has %s", quoted(given[i].name).c_str(),
-                       quoted(entry.name).c_str(), names.empty() ? "no inputs" : names.c_str());
+            names += (names.empty() ? "" : ", ") + quoteName(port.name);
+        return failure(PITH_ERROR_NOT_FOUND, "no input %s; entry %s has %s", quoteName(given[i].name).c_str(),
+                       quoteName(entry.name).c_str(), names.empty() ? "no inputs" : names.c_str());
       }
     } else if (index >= entry.inputs.size()) {
       return failure(PITH_ERROR_ARGUMENT, "%zu inputs, expected %zu", given.size(), entry.inputs.size());
     }
     if (inputs[index])
-      return failure(PITH_ERROR_ARGUMENT, "input %s is given twice", quoted(entry.inputs[index].name).c_str());
+      return failure(PITH_ERROR_ARGUMENT, "input %s is given twice", quoteName(entry.inputs[index].name).c_str());
     inputs[index] = &given[i];
   }
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!inputs[i])
       return failure(PITH_ERROR_ARGUMENT, "input %s is missing (%zu of %zu inputs are given)",
-                     quoted(entry.inputs[i].name).c_str(), given.size(), inputs.size());
+                     quoteName(entry.inputs[i].name).c_str(), given.size(), inputs.size());
   return {};
 }
 
 Status checkTensor(const Port &port, const pith_tensor &tensor) {
-  const std::string name = quoted(port.name);
+  const std::string name = quoteName(port.name);
   if (tensor.type != port.type)
     return failure(PITH_ERROR_SHAPE, "input %s has element type %s, expected %s", name.c_str(),
                    pith_type_name(tensor.type), pith_type_name(port.type));
@@ -198,7 +198,7 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
     PITH_TRY(checkOutput(port, dims, bindings));
     uint64_t bytes = 0;
     if (!countBytes(port.type, dims, port.dims.size(), bytes))
-      return failure(PITH_ERROR_MEMORY, "output %s has more elements than memory can hold", quoted(port.name).c_str());
+      return failure(PITH_ERROR_MEMORY, "output %s has more elements than memory can hold", quoteName(port.name).c_str());
     Result::Output &output = result.outputs[i];
     output.port = &port;
     output.dims.assign(dims, dims + port.dims.size());

@@ -105,7 +105,7 @@ Status parsePort(const Json &json, const std::string &where, Port &port) {
   port.type = parseType(type);
   if (port.type == PITH_TYPE_NONE)
     return failure(PITH_ERROR_FORMAT, "manifest: %s.type is %s, which is no element type", where.c_str(),
-                   quoted(type).c_str());
+                   quoteName(type).c_str());
   const Json *dims = member(json, "dims");
   if (!dims || !dims->is_array() || dims->size() > PITH_MAX_RANK)
     return bad(where + ".dims", "a list of at most 16 dimensions");
@@ -137,7 +137,7 @@ Status parsePorts(const Json &entry, const char *key, const std::string &where, 
     PITH_TRY(parsePort((*list)[i], where + key + "[" + std::to_string(i) + "]", ports[i]));
     if (!names.insert(ports[i].name).second)
       return failure(PITH_ERROR_FORMAT, "manifest: %s%s has two ports named %s", where.c_str(), key,
-                     quoted(ports[i].name).c_str());
+                     quoteName(ports[i].name).c_str());
   }
   return {};
 }
@@ -155,7 +155,7 @@ Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
   }
   if (kind != "step")
     return failure(PITH_ERROR_FORMAT, "manifest: %s.kind is %s, expected \"invoke\" or \"step\"", where.c_str(),
-                   quoted(kind).c_str());
+                   quoteName(kind).c_str());
   entry.kind = PITH_ENTRY_STEP;
   int64_t vocab = 0, maxRows = 0;
   PITH_TRY(readInteger(json, "vocab", where + ".", 1, INT32_MAX, vocab));
@@ -175,12 +175,12 @@ Status parseEntries(const Json &root, Manifest &manifest) {
     Entry &entry = manifest.entries[i];
     PITH_TRY(parseEntry((*list)[i], "entries[" + std::to_string(i) + "]", entry));
     if (!names.insert(entry.name).second)
-      return failure(PITH_ERROR_FORMAT, "manifest: two entries are named %s", quoted(entry.name).c_str());
+      return failure(PITH_ERROR_FORMAT, "manifest: two entries are named %s", quoteName(entry.name).c_str());
     if (entry.kind != PITH_ENTRY_STEP)
       continue;
     if (manifest.stepEntry >= 0)
       return failure(PITH_ERROR_FORMAT, "manifest: %s and %s are both of kind \"step\", expected at most one",
-                     quoted(manifest.entries[manifest.stepEntry].name).c_str(), quoted(entry.name).c_str());
+                     quoteName(manifest.entries[manifest.stepEntry].name).c_str(), quoteName(entry.name).c_str());
     manifest.stepEntry = int(i);
   }
   return {};

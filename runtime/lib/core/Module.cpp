@@ -54,7 +54,7 @@ Status Module::readManifest(const std::string &what) {
   if (const Status status = parseManifest(text, facts); !status.ok())
     return Status(status.code(), what + ": " + status.message());
   if (facts.arch != cpuArchitecture())
-    return failure(PITH_ERROR_CPU, "%s: compiled for %s, this machine is %s", what.c_str(), quoted(facts.arch).c_str(),
+    return failure(PITH_ERROR_CPU, "%s: compiled for %s, this machine is %s", what.c_str(), quoteName(facts.arch).c_str(),
                    cpuArchitecture());
   const std::vector<std::string> missing = missingCpuFeatures(facts.features);
   if (missing.empty())
@@ -80,10 +80,10 @@ Status Module::bindTable(const pith_exec_table *table, const std::string &what) 
     const uint32_t kind = entry.kind == PITH_ENTRY_STEP ? PITH_EXEC_STEP : PITH_EXEC_INVOKE;
     if (!found || !found->prepare || !found->run)
       return failure(PITH_ERROR_FORMAT, "%s: the manifest names entry %s, which the code lacks", what.c_str(),
-                     quoted(entry.name).c_str());
+                     quoteName(entry.name).c_str());
     if (found->kind != kind)
       return failure(PITH_ERROR_FORMAT, "%s: entry %s is of kind %u in the code and %u in the manifest", what.c_str(),
-                     quoted(entry.name).c_str(), found->kind, kind);
+                     quoteName(entry.name).c_str(), found->kind, kind);
     codes.push_back(found);
   }
   return {};
@@ -95,9 +95,9 @@ Status Module::findEntry(const std::string &name, size_t &index) const {
     if (facts.entries[i].name == name)
       return index = i, Status();
     if (names.size() < 200)
-      names += (i ? ", " : "") + quoted(facts.entries[i].name);
+      names += (i ? ", " : "") + quoteName(facts.entries[i].name);
   }
-  return failure(PITH_ERROR_NOT_FOUND, "no entry %s; the module has %s", quoted(name).c_str(), names.c_str());
+  return failure(PITH_ERROR_NOT_FOUND, "no entry %s; the module has %s", quoteName(name).c_str(), names.c_str());
 }
 
 bool Module::supports(pith_capability capability, const char **reason) const {

@@ -188,7 +188,7 @@ pith_status pith_result_output_named(const pith_result *result, const char *name
     for (size_t i = 0; i < result->result.outputCount; ++i)
       if (result->result.outputs[i].port->name == name)
         return describeOutput(result->result, i, tensor);
-    return failure(PITH_ERROR_NOT_FOUND, "no output %s", quoted(name).c_str());
+    return failure(PITH_ERROR_NOT_FOUND, "no output %s", quoteName(name).c_str());
   });
 }
 

@@ -95,8 +95,8 @@ SampleStatus Sampler::adjust(const float *logits, size_t vocabulary, const Sampl
                              RecentTokens recent) {
   reserve(vocabulary);
   std::copy(logits, logits + vocabulary, adjusted.begin());
-  const bool penalise = options.repetitionPenalty != 1 || options.frequencyPenalty != 0 ||
-                        options.presencePenalty != 0;
+  const bool penalise =
+      options.repetitionPenalty != 1 || options.frequencyPenalty != 0 || options.presencePenalty != 0;
   const auto outside = [&](int32_t token) { return token < 0 || size_t(token) >= vocabulary; };
   if (penalise) {
     for (size_t i = 0; i < recent.count; ++i)

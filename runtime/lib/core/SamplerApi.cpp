@@ -15,9 +15,9 @@ using namespace pith::runtime;
 
 /// Options as the chain takes them, and memory that every draw uses again.
 struct pith_sampler {
-  pith::Sampler chain;
-  pith::SamplerOptions options;
-  std::vector<pith::LogitBias> bias;
+  Sampler chain;
+  SamplerOptions options;
+  std::vector<LogitBias> bias;
   uint64_t seed = 0;
   uint32_t penaltyWindow = 0;
   void (*mask)(void *context, const int32_t *history, size_t count, float *logits, size_t vocab) = nullptr;
@@ -57,7 +57,7 @@ Status readOptions(const pith_sampler_options &from, pith_sampler &sampler) {
                      double(from.bias_values[i]));
     sampler.bias.push_back({from.bias_tokens[i], from.bias_values[i]});
   }
-  pith::SamplerOptions &options = sampler.options;
+  SamplerOptions &options = sampler.options;
   options.temperature = from.temperature;
   options.topK = int32_t(std::min<uint32_t>(from.top_k, INT32_MAX));
   options.topP = from.top_p == 0 ? 1 : from.top_p;
@@ -82,18 +82,18 @@ Status draw(pith_sampler &sampler, const float *logits, size_t vocab, const int3
     sampler.mask(sampler.maskContext, history, historyCount, sampler.masked.data(), vocab);
     logits = sampler.masked.data();
   }
-  pith::RecentTokens recent{history, historyCount};
+  RecentTokens recent{history, historyCount};
   if (sampler.penaltyWindow && sampler.penaltyWindow < historyCount)
     recent = {history + (historyCount - sampler.penaltyWindow), sampler.penaltyWindow};
-  pith::RandomKey key;
+  RandomKey key;
   key.seed = sampler.seed;
   key.branch = branch;
   key.position = position;
-  pith::Sample sample;
-  const pith::SampleStatus status = sampler.chain.sample(logits, vocab, sampler.options, recent, key, sample);
-  if (status != pith::SampleStatus::Ok) {
-    const bool argument = status == pith::SampleStatus::BadOption || status == pith::SampleStatus::BadToken;
-    return failure(argument ? PITH_ERROR_ARGUMENT : PITH_ERROR_EXECUTION, "sampling: %s", pith::describe(status));
+  Sample sample;
+  const SampleStatus status = sampler.chain.sample(logits, vocab, sampler.options, recent, key, sample);
+  if (status != SampleStatus::Ok) {
+    const bool argument = status == SampleStatus::BadOption || status == SampleStatus::BadToken;
+    return failure(argument ? PITH_ERROR_ARGUMENT : PITH_ERROR_EXECUTION, "sampling: %s", describe(status));
   }
   token = sample.token;
   return {};

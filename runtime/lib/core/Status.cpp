@@ -26,7 +26,7 @@ std::string systemMessage(int number) {
   return strerror_r(number, buffer, sizeof buffer);
 }
 
-std::string quoted(const std::string &name) {
+std::string quoteName(const std::string &name) {
   std::string text = "\"";
   for (const char c : name.substr(0, 100)) {
     const bool plain = static_cast<unsigned char>(c) >= 0x20 && c != 0x7f;

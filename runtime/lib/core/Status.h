@@ -45,7 +45,7 @@ Status failure(pith_status code, const char *format, ...) __attribute__((format(
 std::string systemMessage(int number);
 
 /// A name from a file or a caller, quoted and cut so that it cannot flood a message.
-std::string quoted(const std::string &name);
+std::string quoteName(const std::string &name);
 
 #define PITH_TRY(expression)                                                                                 \
   do {                                                                                                       \

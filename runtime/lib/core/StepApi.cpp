@@ -109,7 +109,7 @@ pith_status pith_invoke(pith_session *handle, pith_module *module, const char *e
     if (entry) {
       PITH_TRY(found.findEntry(entry, entryIndex));
       if (entries[entryIndex].kind != PITH_ENTRY_INVOKE)
-        return failure(PITH_ERROR_ARGUMENT, "entry %s is for pith_step, not for pith_invoke", quoted(entry).c_str());
+        return failure(PITH_ERROR_ARGUMENT, "entry %s is for pith_step, not for pith_invoke", quoteName(entry).c_str());
     } else {
       size_t count = 0;
       for (size_t i = 0; i < entries.size(); ++i)

@@ -51,7 +51,8 @@ BytePairs::BytePairs(const Node &model) {
 
 void BytePairs::readVocabulary(const Node &node) {
   if (!node.raw().is_object())
-    failBadFile("model.vocab: expected an object from tokens to ids, found " + std::string(node.raw().type_name()));
+    failBadFile("model.vocab: expected an object from tokens to ids, found " +
+                std::string(node.raw().type_name()));
   const auto &entries = node.raw().get_ref<const Node::Json::object_t &>();
   uint32_t size = 0;
   for (const auto &[token, id] : entries)

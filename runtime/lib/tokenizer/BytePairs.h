@@ -36,6 +36,8 @@ public:
   };
 
   explicit BytePairs(const Node &model);
+  BytePairs(const BytePairs &) = delete; // the lookup points into the tokens
+  BytePairs &operator=(const BytePairs &) = delete;
 
   /// Appends the ids of a word, valid UTF-8 of less than 2 GiB. Time grows as n log n.
   void encode(std::string_view word, Scratch &scratch, std::vector<int32_t> &ids) const;

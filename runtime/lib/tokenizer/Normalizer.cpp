@@ -12,22 +12,6 @@ namespace pith::tokenizer {
 
 namespace {
 
-std::string replaceAll(const std::string &text, const Pattern &pattern, const std::string &content) {
-  std::vector<Span> matches;
-  pattern.findAll(text, matches);
-  if (matches.empty())
-    return text;
-  std::string out;
-  size_t end = 0;
-  for (const Span &match : matches) {
-    out.append(text, end, match.begin - end);
-    out += content;
-    end = match.end;
-  }
-  out.append(text, end, text.size() - end);
-  return out;
-}
-
 std::string strip(const std::string &text, bool left, bool right) {
   size_t begin = 0, end = text.size();
   while (left && begin < end) {
@@ -71,10 +55,8 @@ void Normalizer::add(const Node &node, int depth) {
       return text.empty() ? text : prefix + text;
     });
   } else if (type == "Replace") {
-    steps.push_back([pattern = Pattern::fromJson(node.at("pattern")),
-                     content = node.at("content").string()](std::string text) {
-      return replaceAll(text, pattern, content);
-    });
+    steps.push_back([pattern = Pattern::fromJson(node.at("pattern")), content = node.at("content").string()](
+                        std::string text) { return pattern.replaceAll(text, content); });
   } else if (type == "Strip") {
     steps.push_back([left = node.at("strip_left").boolean(true),
                      right = node.at("strip_right").boolean(true)](std::string text) {

@@ -96,7 +96,8 @@ std::string translate(const std::string &source, const std::string &where) {
     } else if (c == ']') {
       inClass = false;
     } else if (c == '[') {
-      const size_t end = i + 1 < source.size() && source[i + 1] == ':' ? source.find(":]", i + 2) : source.npos;
+      const size_t end =
+          i + 1 < source.size() && source[i + 1] == ':' ? source.find(":]", i + 2) : source.npos;
       if (end == source.npos)
         refuse("a character class inside a character class");
       out.append(source, i, end + 2 - i);
@@ -192,7 +193,8 @@ void Pattern::findAll(std::string_view text, std::vector<Span> &matches) const {
     const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(data.get());
     // \K can put a match's start behind its end or before where the search began: no such match counts.
     if (ends[0] > ends[1] || ends[0] < at)
-      throw Failure(PITH_TOKENIZER_INTERNAL, "the regular expression '" + source + "' moves its match's start");
+      throw Failure(PITH_TOKENIZER_INTERNAL,
+                    "the regular expression '" + source + "' moves its match's start");
     matches.push_back({ends[0], ends[1]});
     at = ends[1];
     if (ends[0] == ends[1]) {
@@ -201,6 +203,20 @@ void Pattern::findAll(std::string_view text, std::vector<Span> &matches) const {
       at += utf8Size(text[at]);
     }
   }
+}
+
+std::string Pattern::replaceAll(std::string_view text, std::string_view content) const {
+  std::vector<Span> matches;
+  findAll(text, matches);
+  std::string out;
+  size_t end = 0;
+  for (const Span &match : matches) {
+    out += text.substr(end, match.begin - end);
+    out += content;
+    end = match.end;
+  }
+  out += text.substr(end);
+  return out;
 }
 
 } // namespace pith::tokenizer

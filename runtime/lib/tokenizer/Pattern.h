@@ -39,6 +39,9 @@ public:
   /// Replaces `matches` by all matches in a valid UTF-8 text: in order, not overlapping, possibly empty.
   void findAll(std::string_view text, std::vector<Span> &matches) const;
 
+  /// The text with every match replaced by `content`, which is taken literally.
+  std::string replaceAll(std::string_view text, std::string_view content) const;
+
 private:
   Pattern() = default;
   std::string source;                            ///< the literal, or what the user wrote

@@ -30,7 +30,8 @@ SplitBehavior parseBehavior(const Node &node, const char *otherwise) {
     return SplitBehavior::MergedWithNext;
   if (name == "Contiguous")
     return SplitBehavior::Contiguous;
-  failBadFile(node.path() + ": expected Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, found '" +
+  failBadFile(node.path() +
+              ": expected Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, found '" +
               name + "'");
 }
 
@@ -153,7 +154,8 @@ public:
 class BytesToCharacters final : public PreTokenizerStep {
 public:
   void apply(Pieces &pieces) const override {
-    rewritePieces(pieces, [](std::string_view piece, bool, std::string &out) { appendByteLevel(out, piece); });
+    rewritePieces(pieces,
+                  [](std::string_view piece, bool, std::string &out) { appendByteLevel(out, piece); });
   }
 };
 
@@ -162,7 +164,8 @@ class Metaspace final : public PreTokenizerStep {
 public:
   enum class Prepend { Always, First, Never };
 
-  Metaspace(std::string replacement, Prepend prepend) : replacement(std::move(replacement)), prepend(prepend) {}
+  Metaspace(std::string replacement, Prepend prepend)
+      : replacement(std::move(replacement)), prepend(prepend) {}
 
   void apply(Pieces &pieces) const override {
     rewritePieces(pieces, [this](std::string_view piece, bool startsText, std::string &out) {
@@ -232,8 +235,8 @@ void addSteps(const Node &node, int depth, Steps &steps) {
     split(Pattern::fromJson(node.at("pattern")), parseBehavior(node.at("behavior"), ""),
           node.at("invert").boolean(false));
   } else if (type == "Digits") {
-    split(fixedPattern("\\p{N}"), node.at("individual_digits").boolean(false) ? SplitBehavior::Isolated
-                                                                              : SplitBehavior::Contiguous);
+    split(fixedPattern("\\p{N}"),
+          node.at("individual_digits").boolean(false) ? SplitBehavior::Isolated : SplitBehavior::Contiguous);
   } else if (type == "Punctuation") {
     split(fixedPattern(R"([\p{P}$+<=>^`|~])"), parseBehavior(node.at("behavior"), "Isolated"));
   } else if (type == "Whitespace") {

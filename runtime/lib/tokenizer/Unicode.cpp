@@ -100,11 +100,13 @@ uint32_t compose(uint32_t first, uint32_t second) {
       second < tailBase + tailCount)
     return first + (second - tailBase);
   const auto &entries = compositions();
-  const auto found = std::lower_bound(entries.begin(), entries.end(), std::make_pair(first, second),
-                                      [](const Decomposition *entry, const std::pair<uint32_t, uint32_t> &key) {
-                                        return std::make_pair(entry->first, entry->second) < key;
-                                      });
-  return found != entries.end() && (*found)->first == first && (*found)->second == second ? (*found)->code : 0;
+  const auto found =
+      std::lower_bound(entries.begin(), entries.end(), std::make_pair(first, second),
+                       [](const Decomposition *entry, const std::pair<uint32_t, uint32_t> &key) {
+                         return std::make_pair(entry->first, entry->second) < key;
+                       });
+  return found != entries.end() && (*found)->first == first && (*found)->second == second ? (*found)->code
+                                                                                          : 0;
 }
 
 /// The decomposition with every run of marks in canonical order.
@@ -211,8 +213,8 @@ std::string toNFC(std::string_view text) {
   std::vector<uint32_t> composed;
   composed.reserve(codes.size());
   constexpr size_t none = size_t(-1);
-  size_t starter = none;   // the index in `composed` that later marks may join
-  int lastClass = -1;      // the class of the last mark kept behind the starter; -1: none kept
+  size_t starter = none; // the index in `composed` that later marks may join
+  int lastClass = -1;    // the class of the last mark kept behind the starter; -1: none kept
   for (uint32_t code : codes) {
     const uint8_t mark = combiningClass(code);
     // A mark is blocked by one of its own or a higher class between it and the starter.

@@ -43,7 +43,9 @@ inline uint32_t utf8Size(char lead) {
 }
 
 /// The code point of the character at `position` of a valid text, and its size.
-inline Utf8Head characterAt(std::string_view text, size_t position) { return decodeUtf8(text.substr(position)); }
+inline Utf8Head characterAt(std::string_view text, size_t position) {
+  return decodeUtf8(text.substr(position));
+}
 
 /// The start of the character that ends at `end` > 0 of a valid text.
 inline size_t previousCharacter(std::string_view text, size_t end) {

@@ -71,10 +71,10 @@ const Channels *ChannelMap::of(Value value, int64_t trailing) {
   auto it = cache.find({value, trailing});
   if (it == cache.end()) {
     std::optional<Channels> computed = compute(value, trailing);
-    it = cache.insert({{value, trailing}, std::move(computed)}).first;
+    it = cache.try_emplace({value, trailing}, computed ? std::make_unique<Channels>(std::move(*computed)) : nullptr).first;
     order.push_back({value, trailing});
   }
-  return it->second ? &*it->second : nullptr;
+  return it->second.get();
 }
 
 std::optional<Channels> ChannelMap::leaf(Value value, int64_t trailing) {
@@ -262,31 +262,31 @@ std::optional<Channels> ChannelMap::computeConcat(Operation *op, int64_t trailin
 }
 
 std::optional<Channels> ChannelMap::computeElementwise(Operation *op, int64_t trailing) {
-  SmallVector<Channels> in; // copies: the cache may move
+  SmallVector<const Channels *> inputs;
   for (Value operand : op->getOperands()) {
     if (!isa<RankedTensorType>(operand.getType()))
       return std::nullopt;
     const Channels *channels = of(operand, trailing);
     if (!channels)
       return std::nullopt;
-    in.push_back(*channels);
+    inputs.push_back(channels);
   }
-  if (in.empty())
+  if (inputs.empty())
     return std::nullopt;
-  Channels result(in[0].size());
+  Channels result(inputs[0]->size());
   bool linear = isa<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::NegFOp, arith::DivFOp>(op);
   for (size_t i = 0; i < result.size(); ++i) {
     Sum &sum = result[i];
     if (isa<arith::AddFOp, arith::SubFOp, arith::NegFOp>(op)) {
       bool negateFirst = isa<arith::NegFOp>(op), negateSecond = isa<arith::SubFOp>(op);
-      for (Term term : in[0][i])
+      for (Term term : (*inputs[0])[i])
         sum.push_back({negateFirst ? -term.factor : term.factor, term.expression, term.x});
-      if (in.size() > 1)
-        for (Term term : in[1][i])
+      if (inputs.size() > 1)
+        for (Term term : (*inputs[1])[i])
           sum.push_back({negateSecond ? -term.factor : term.factor, term.expression, term.x});
     } else if (isa<arith::MulFOp>(op)) {
-      for (const Term &a : in[0][i])
-        for (const Term &b : in[1][i]) {
+      for (const Term &a : (*inputs[0])[i])
+        for (const Term &b : (*inputs[1])[i]) {
           if (a.x >= 0 && b.x >= 0)
             return std::nullopt;
           Term product{a.factor * b.factor, a.expression == Term::kNone ? b.expression : a.expression, std::max(a.x, b.x)};
@@ -295,17 +295,17 @@ std::optional<Channels> ChannelMap::computeElementwise(Operation *op, int64_t tr
                 intern({kProduct, std::min(a.expression, b.expression), std::max(a.expression, b.expression)});
           sum.push_back(product);
         }
-    } else if (const Sum *divisor = isa<arith::DivFOp>(op) ? &in[1][i] : nullptr;
+    } else if (const Sum *divisor = isa<arith::DivFOp>(op) ? &(*inputs[1])[i] : nullptr;
                divisor && divisor->size() == 1 && (*divisor)[0].x < 0 && (*divisor)[0].expression < 0) {
-      for (Term term : in[0][i])
+      for (Term term : (*inputs[0])[i])
         sum.push_back({term.factor / (*divisor)[0].factor, term.expression, term.x});
     } else {
       std::vector<int64_t> node{kFunction, key(op->getName().getAsOpaquePointer()),
                                 key(op->getPropertiesAsAttribute() ? op->getPropertiesAsAttribute().getAsOpaquePointer() : nullptr)};
-      for (const Channels &channels : in) {
-        if (llvm::any_of(channels[i], [](const Term &term) { return term.x >= 0; }))
+      for (const Channels *channels : inputs) {
+        if (llvm::any_of((*channels)[i], [](const Term &term) { return term.x >= 0; }))
           return std::nullopt;
-        node.push_back(expressionOf(channels[i]));
+        node.push_back(expressionOf((*channels)[i]));
       }
       sum.push_back({1.0, intern(std::move(node)), Term::kNone});
     }
@@ -317,7 +317,7 @@ std::optional<Channels> ChannelMap::computeElementwise(Operation *op, int64_t tr
 
 std::optional<ChannelMap::Table> ChannelMap::find(ArrayRef<Term> wanted) {
   for (const Key &entry : order) {
-    const std::optional<Channels> &channels = cache.find(entry)->second;
+    const Channels *channels = cache.find(entry)->second.get();
     if (!channels || entry.second != 1 || hasX(*channels) || channels->size() < wanted.size())
       continue;
     auto term = [&](int64_t channel) { return (*channels)[channel].size() == 1 ? &(*channels)[channel][0] : nullptr; };

@@ -57,7 +57,7 @@ private:
   SymbolicDims &sizes;
   mlir::Value x;
   std::map<std::vector<int64_t>, int64_t> nodes;
-  llvm::DenseMap<Key, std::optional<Channels>> cache;
+  llvm::DenseMap<Key, std::unique_ptr<Channels>> cache; // null: cannot be read
   llvm::SmallVector<Key> order;
 };
 

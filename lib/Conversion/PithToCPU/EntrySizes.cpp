@@ -1,0 +1,45 @@
+//===- EntrySizes.cpp - what an entry knows before it runs ----------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "EntrySizes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
+#include "mlir/Transforms/RegionUtils.h"
+
+using namespace mlir;
+using namespace pith;
+
+SizeHoister::SizeHoister(func::FuncOp entry) : block(&entry.front()) {
+  OpBuilder b = OpBuilder::atBlockBegin(block);
+  marker = arith::ConstantIndexOp::create(b, entry.getLoc(), 0);
+}
+
+SizeHoister::~SizeHoister() { marker->erase(); }
+
+LogicalResult SizeHoister::hoist(Value size) {
+  Operation *op = size.getDefiningOp();
+  if (!op || !done.insert(op).second)
+    return success();
+  // A buffer's dimension is known if the buffer is an argument; others have been folded to what they were made with.
+  bool known = isMemoryEffectFree(op) && op->getBlock() == block;
+  if (auto dim = dyn_cast<memref::DimOp>(op))
+    known = known && isa<BlockArgument>(dim.getSource());
+  else
+    known = known && llvm::none_of(op->getOperandTypes(), [](Type type) { return isa<BaseMemRefType>(type); });
+  if (!known) {
+    culprit = op;
+    done.erase(op);
+    return failure();
+  }
+  SetVector<Value> inputs(op->operand_begin(), op->operand_end());
+  getUsedValuesDefinedAbove(op->getRegions(), inputs);
+  for (Value input : inputs)
+    if (failed(hoist(input)))
+      return failure();
+  op->moveBefore(marker);
+  return success();
+}

@@ -1,0 +1,33 @@
+//===- EntrySizes.h - what an entry knows before it runs --------*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef PITH_LIB_CONVERSION_PITHTOCPU_ENTRYSIZES_H
+#define PITH_LIB_CONVERSION_PITHTOCPU_ENTRYSIZES_H
+
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/DenseSet.h"
+
+namespace pith {
+
+/// Moves what sizes are computed from to the entry's start: arithmetic on the dimensions of its arguments.
+class SizeHoister {
+public:
+  explicit SizeHoister(mlir::func::FuncOp entry);
+  ~SizeHoister();
+  /// Fails if `size` depends on the contents of a buffer; `culprit` is then the operation that reads it.
+  mlir::LogicalResult hoist(mlir::Value size);
+  mlir::Operation *culprit = nullptr;
+  /// Everything hoisted stands before this operation.
+  mlir::Operation *marker;
+
+private:
+  mlir::Block *block;
+  llvm::DenseSet<mlir::Operation *> done;
+};
+
+} // namespace pith
+
+#endif // PITH_LIB_CONVERSION_PITHTOCPU_ENTRYSIZES_H

@@ -1,0 +1,226 @@
+//===- Indexing.cpp - reading and writing at computed positions -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Node.h"
+
+using namespace mlir;
+using namespace pith;
+using namespace pith::onnx;
+
+static LogicalResult gather(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(2, 2) || !node.needInteger(1))
+    return failure();
+  Val *source = node.in(0), *indices = node.in(1);
+  std::optional<int64_t> axis = node.axis(node.getInt("axis", 0), source->rank());
+  if (!axis)
+    return failure();
+  Expr length = im.symbols.normalize(source->shape[*axis]);
+  std::optional<SmallVector<int64_t>> positions = im.constants(indices);
+  if (positions && length.constant())
+    for (int64_t &position : *positions) {
+      if (position < -*length.constant() || position >= *length.constant())
+        return node.fail("index " + Twine(position) + " is outside dimension " + Twine(*axis) + " of " +
+                         describe(im, source));
+    }
+  if (const Shape *known = im.contents(source); known && positions && source->rank() == 1) {
+    Shape result;
+    for (int64_t position : *positions)
+      result.push_back((*known)[position < 0 ? position + known->size() : position]);
+    return node.done(im.makeContents(source->type, indices->shape, result));
+  }
+  Tensor x = im.tensor(source);
+  // One constant position is a slice.
+  if (positions && positions->size() == 1) {
+    int64_t position = positions->front();
+    Expr offset = position < 0 ? im.symbols.add(length, position) : Expr(position);
+    Tensor cut = im.sliceDim(x, *axis, offset, 1);
+    Shape shape(x.shape.begin(), x.shape.begin() + *axis);
+    shape.append(indices->shape.begin(), indices->shape.end());
+    shape.append(x.shape.begin() + *axis + 1, x.shape.end());
+    return node.done(im.make(source->type, im.reshape(cut, shape)));
+  }
+  return node.done(im.make(source->type, im.gather(x, im.tensor(indices), *axis)));
+}
+
+/// The tuples that gather_nd and scatter_nd need for one index per element, along one axis.
+static Tensor elementTuples(Importer &im, const Tensor &indices, int64_t axis) {
+  Type i64 = im.builder.getI64Type();
+  Shape column = indices.shape;
+  column.push_back(1);
+  SmallVector<Tensor> parts;
+  for (int64_t i = 0; i < indices.rank(); ++i)
+    parts.push_back(im.reshape(i == axis ? im.castTo(indices, i64) : im.iota(i64, indices.shape, i), column));
+  return im.concat(parts, indices.rank());
+}
+
+static LogicalResult gatherElements(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(2, 2) || !node.needInteger(1))
+    return failure();
+  if (node.in(0)->rank() != node.in(1)->rank())
+    return node.fail("inputs have different ranks: " + describe(im, node.in(0)) + " and " + describe(im, node.in(1)));
+  std::optional<int64_t> axis = node.axis(node.getInt("axis", 0), node.in(0)->rank());
+  if (!axis)
+    return failure();
+  Tensor indices = im.tensor(node.in(1));
+  Tensor result = im.gatherND(im.tensor(node.in(0)), elementTuples(im, indices, *axis), 0, indices.shape);
+  return node.done(im.make(node.in(0)->type, result));
+}
+
+/// The length of index tuples, which must be constant and fit.
+static std::optional<int64_t> tupleLength(Node &node, int64_t batchDims) {
+  Val *source = node.in(0), *indices = node.in(1);
+  if (indices->rank() < 1) {
+    node.error() << "indices must have rank 1 or more, found " << describe(node.im, indices);
+    return std::nullopt;
+  }
+  std::optional<int64_t> length = node.im.symbols.normalize(indices->shape.back()).constant();
+  if (!length || *length < 1 || batchDims < 0 || batchDims >= indices->rank() || batchDims + *length > source->rank()) {
+    node.error() << "index tuples of " << describe(node.im, indices) << " behind " << batchDims
+                 << " batch dimensions do not fit " << describe(node.im, source);
+    return std::nullopt;
+  }
+  return length;
+}
+
+static LogicalResult gatherND(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(2, 2) || !node.needInteger(1))
+    return failure();
+  int64_t batchDims = node.getInt("batch_dims", 0);
+  std::optional<int64_t> length = tupleLength(node, batchDims);
+  if (!length)
+    return failure();
+  Tensor source = im.tensor(node.in(0)), indices = im.castTo(im.tensor(node.in(1)), im.builder.getI64Type());
+  Shape shape(indices.shape.begin(), indices.shape.end() - 1);
+  shape.append(source.shape.begin() + batchDims + *length, source.shape.end());
+  return node.done(im.make(node.in(0)->type, im.gatherND(source, indices, batchDims, shape)));
+}
+
+static LogicalResult scatter(Node &node, const Tensor &tuples) {
+  Importer &im = node.im;
+  if (std::string how = node.getString("reduction", "none"); how != "none")
+    return node.fail("reduction '" + how + "' is not supported");
+  Tensor source = im.tensor(node.in(0));
+  Value result = ScatterNDOp::create(im.builder, im.loc, source.value.getType(), source.value, tuples.value,
+                                     im.tensor(node.in(2)).value);
+  return node.done(im.make(node.in(0)->type, {result, source.shape}));
+}
+
+static LogicalResult scatterND(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(3, 3) || !node.needInteger(1) || !node.sameType({0, 2}))
+    return failure();
+  std::optional<int64_t> length = tupleLength(node, 0);
+  if (!length)
+    return failure();
+  if (node.in(2)->rank() != node.in(1)->rank() - 1 + node.in(0)->rank() - *length)
+    return node.fail("updates " + describe(im, node.in(2)) + " do not fit indices " + describe(im, node.in(1)));
+  return scatter(node, im.castTo(im.tensor(node.in(1)), im.builder.getI64Type()));
+}
+
+static LogicalResult scatterElements(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(3, 3) || !node.needInteger(1) || !node.sameType({0, 2}))
+    return failure();
+  if (node.in(0)->rank() != node.in(1)->rank() || node.in(2)->rank() != node.in(1)->rank())
+    return node.fail("inputs have different ranks: " + describe(im, node.in(0)) + ", " + describe(im, node.in(1)) +
+                     " and " + describe(im, node.in(2)));
+  std::optional<int64_t> axis = node.axis(node.getInt("axis", 0), node.in(0)->rank());
+  if (!axis)
+    return failure();
+  return scatter(node, elementTuples(im, im.tensor(node.in(1)), *axis));
+}
+
+static LogicalResult tensorScatter(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(2, 3) || !node.sameType({0, 1}) || !node.needInteger(2))
+    return failure();
+  Val *past = node.in(0), *update = node.in(1);
+  if (past->rank() != 4 || update->rank() != 4 || node.axis(node.getInt("axis", -2), 4) != 2)
+    return node.fail("only [batch, heads, length, channels] caches are supported, written along axis 2; found " +
+                     describe(im, past));
+  if (std::string mode = node.getString("mode", "linear"); mode != "linear")
+    return node.fail("mode '" + mode + "' is not supported");
+  Tensor cache = im.tensor(past);
+  Tensor start = node.in(2) ? im.tensor(node.in(2)) : im.splatInt(im.builder.getI64Type(), 0, {cache.shape[0]});
+  Value result = CacheUpdateOp::create(im.builder, im.loc, cache.value.getType(), cache.value, im.tensor(update).value,
+                                       start.value, im.dynamicDims(cache.shape));
+  return node.done(im.make(past->type, {result, cache.shape}));
+}
+
+//===----------------------------------------------------------------------===//
+// Positions compared
+//===----------------------------------------------------------------------===//
+
+static LogicalResult trilu(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(1, 2))
+    return failure();
+  Val *source = node.in(0);
+  int64_t rank = source->rank();
+  if (rank < 2)
+    return node.fail("input 0 must have rank 2 or more, found " + describe(im, source));
+  bool upper = node.getInt("upper", 1);
+  Expr diagonal = 0;
+  if (node.in(1)) {
+    const Shape *known = im.elements(node.in(1));
+    if (!known || known->size() != 1)
+      return node.fail("the diagonal must be an integer, found " + describe(im, node.in(1)));
+    diagonal = known->front();
+  }
+  Tensor x = im.tensor(source);
+  // Kept are j - i >= k above, j - i <= k below.
+  Type i64 = im.builder.getI64Type();
+  Shape matrix{x.shape[rank - 2], x.shape[rank - 1]};
+  Tensor row = im.iota(i64, matrix, 0), column = im.iota(i64, matrix, 1);
+  if (!im.symbols.normalize(diagonal).isConstant(0))
+    row = im.add(row, im.broadcast(im.fromExpr(i64, diagonal), matrix));
+  Tensor keep = im.compare(upper ? arith::CmpIPredicate::sge : arith::CmpIPredicate::sle, column, row);
+  return node.done(im.make(source->type, im.select(im.broadcast(keep, x.shape), x, im.splat(x.element(), 0, x.shape))));
+}
+
+static LogicalResult oneHot(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(3, 3))
+    return failure();
+  std::optional<double> depth = im.scalar(node.in(1));
+  Val *indices = node.in(0), *values = node.in(2);
+  if (!depth || !(*depth >= 1 && *depth < 1e9))
+    return node.fail("the depth must be a positive constant");
+  if (!isInteger(indices->type) || values->rank() != 1 || !im.symbols.assumeEqual(values->shape[0], 2))
+    return node.fail("expected integer indices and two values, found " + describe(im, indices) + " and " +
+                     describe(im, values));
+  std::optional<int64_t> axis = node.axis(node.getInt("axis", -1), indices->rank() + 1);
+  if (!axis)
+    return failure();
+  Type i64 = im.builder.getI64Type();
+  Tensor at = im.cast(im.tensor(indices), indices->type, Int64);
+  Tensor zero = im.splat(i64, 0, at.shape), size = im.splat(i64, *depth, at.shape);
+  at = im.select(im.compare(arith::CmpIPredicate::slt, at, zero), im.add(at, size), at);
+  Shape unit = at.shape;
+  unit.insert(unit.begin() + *axis, Expr(1));
+  Shape shape = unit;
+  shape[*axis] = int64_t(*depth);
+  Tensor hot = im.compare(arith::CmpIPredicate::eq, im.iota(i64, shape, *axis), im.broadcast(im.reshape(at, unit), shape));
+  Tensor pair = im.tensor(values);
+  auto value = [&](int64_t i) { return im.broadcast(im.reshape(im.sliceDim(pair, 0, i, 1), {}), shape); };
+  return node.done(im.make(values->type, im.select(hot, value(1), value(0))));
+}
+
+void pith::onnx::addIndexingOps(OpTable &table) {
+  table.add("Gather", gather);
+  table.add("GatherElements", gatherElements);
+  table.add("GatherND", gatherND);
+  table.add("ScatterND", scatterND);
+  table.add("ScatterElements", scatterElements);
+  table.add("TensorScatter", tensorScatter);
+  table.add("Trilu", trilu);
+  table.addContrib("Trilu", trilu);
+  table.add("OneHot", oneHot);
+}

@@ -1,0 +1,401 @@
+//===- Shape.cpp - constants and ops on shapes -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Node.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+
+using namespace mlir;
+using namespace pith;
+using namespace pith::onnx;
+
+//===----------------------------------------------------------------------===//
+// Constants
+//===----------------------------------------------------------------------===//
+
+static LogicalResult constantOp(Node &node) {
+  Importer &im = node.im;
+  auto floats = [&](ArrayRef<float> values, Shape shape) {
+    auto type = im.typeOf(im.builder.getF32Type(), shape);
+    Value value = arith::ConstantOp::create(im.builder, im.loc, DenseElementsAttr::get(type, values));
+    return node.done(im.make(Float, {value, shape}));
+  };
+  if (const proto::AttributeProto *value = node.attribute("value")) {
+    if (!value->has_t())
+      return node.fail("attribute 'value' must be a tensor");
+    Val *val = im.constant(node, value->t());
+    return val ? node.done(val) : failure();
+  }
+  if (node.has("value_int"))
+    return node.done(im.makeContents(Int64, {}, {node.getInt("value_int", 0)}));
+  if (node.has("value_float"))
+    return floats({node.getFloat("value_float", 0)}, {});
+  if (std::optional<SmallVector<int64_t>> values = node.getInts("value_ints"))
+    return node.done(im.makeContents(Int64, {int64_t(values->size())}, toShape(*values)));
+  if (const proto::AttributeProto *values = node.attribute("value_floats"))
+    return floats(SmallVector<float>(values->floats().begin(), values->floats().end()), {int64_t(values->floats_size())});
+  return node.fail("has none of the attributes value, value_int, value_ints, value_float, value_floats");
+}
+
+/// The sizes that a one-dimensional integer tensor holds; reports what cannot be one.
+static std::optional<Shape> sizesOf(Node &node, size_t i) {
+  Val *val = node.in(i);
+  const Shape *known = val->rank() == 1 ? node.im.elements(val) : nullptr;
+  if (known)
+    return *known;
+  node.error() << "input " << i << " must be a list of sizes whose number is known, found " << describe(node.im, val);
+  return std::nullopt;
+}
+
+static LogicalResult constantOfShape(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(1, 1))
+    return failure();
+  std::optional<Shape> shape = sizesOf(node, 0);
+  if (!shape)
+    return failure();
+  Val *value = nullptr;
+  if (const proto::AttributeProto *attribute = node.attribute("value")) {
+    if (!attribute->has_t() || !(value = im.constant(node, attribute->t())))
+      return node.failed ? failure() : node.fail("attribute 'value' must be a tensor");
+    if (value->init->count != 1)
+      return node.fail("attribute 'value' must have one element, found " + describe(im, value));
+  } else {
+    value = im.make(Float, im.splat(im.builder.getF32Type(), 0));
+  }
+  std::optional<int64_t> number = im.count(*shape).constant();
+  if (number && *number >= 0 && *number <= 64 && isInteger(value->type))
+    if (const Shape *element = im.contents(value))
+      return node.done(im.makeContents(value->type, *shape, Shape(*number, element->front())));
+  return node.done(im.make(value->type, im.broadcast(im.reshape(im.tensor(value), {}), *shape)));
+}
+
+//===----------------------------------------------------------------------===//
+// Reading shapes
+//===----------------------------------------------------------------------===//
+
+static LogicalResult shapeOp(Node &node) {
+  if (!node.arity(1, 1))
+    return failure();
+  const Shape &shape = node.in(0)->shape;
+  int64_t rank = shape.size();
+  auto bound = [&](StringRef name, int64_t otherwise) {
+    int64_t value = node.getInt(name, otherwise);
+    return std::clamp<int64_t>(value < 0 ? value + rank : value, 0, rank);
+  };
+  int64_t start = bound("start", 0), end = std::max(start, bound("end", rank));
+  Shape result(shape.begin() + start, shape.begin() + end);
+  return node.done(node.im.makeContents(Int64, {end - start}, result));
+}
+
+static LogicalResult size(Node &node) {
+  if (!node.arity(1, 1))
+    return failure();
+  return node.done(node.im.makeContents(Int64, {}, {node.im.count(node.in(0)->shape)}));
+}
+
+//===----------------------------------------------------------------------===//
+// The same elements in another shape
+//===----------------------------------------------------------------------===//
+
+static LogicalResult reshaped(Node &node, const Shape &shape) {
+  Importer &im = node.im;
+  Val *source = node.in(0);
+  std::optional<int64_t> before = im.count(source->shape).constant(), after = im.count(shape).constant();
+  if (before && after && *before != *after)
+    return node.fail("cannot give " + describe(im, source) + " the shape " + im.symbols.print(shape));
+  // Elements that are known stay known; constants stay the same bytes.
+  if (im.contents(source) || (source->init && before && after))
+    return node.done(im.makeView(*source, shape));
+  return node.done(im.make(source->type, im.reshape(im.tensor(source), shape)));
+}
+
+static LogicalResult reshape(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(1, 2))
+    return failure();
+  std::optional<Shape> target;
+  if (node.in(1))
+    target = sizesOf(node, 1);
+  else if (std::optional<SmallVector<int64_t>> attribute = node.getInts("shape"))
+    target = toShape(*attribute);
+  else
+    return node.fail("has no target shape");
+  if (!target)
+    return failure();
+  const Shape &source = node.in(0)->shape;
+  bool zeroIsSize = node.getInt("allowzero", 0);
+  std::optional<size_t> open;
+  for (auto [i, size] : llvm::enumerate(*target)) {
+    size = im.symbols.normalize(size);
+    if (size.isConstant(0) && !zeroIsSize) {
+      if (i >= source.size())
+        return node.fail("target shape " + im.symbols.print(*target) + " copies a dimension that " +
+                         describe(im, node.in(0)) + " does not have");
+      size = im.symbols.normalize(source[i]);
+    } else if (size.isConstant(-1)) {
+      if (open)
+        return node.fail("target shape " + im.symbols.print(*target) + " has more than one -1");
+      open = i;
+    }
+  }
+  if (open) {
+    // What is left when the sizes on both sides have been struck out against each other.
+    Shape rest;
+    for (const Expr &size : source)
+      rest.push_back(im.symbols.normalize(size));
+    Expr divisor = 1;
+    for (auto [i, size] : llvm::enumerate(*target)) {
+      if (i == *open)
+        continue;
+      if (auto it = llvm::find(rest, size); it != rest.end() && !size.isConstant(0))
+        rest.erase(it);
+      else
+        divisor = im.symbols.mul(divisor, size);
+    }
+    std::optional<Expr> inferred = im.symbols.floorDiv(im.count(rest), divisor);
+    if (!inferred)
+      return node.fail("cannot infer -1 in target shape " + im.symbols.print(*target) + " for " +
+                       describe(im, node.in(0)));
+    (*target)[*open] = *inferred;
+  }
+  return reshaped(node, *target);
+}
+
+static LogicalResult unsqueeze(Node &node) {
+  bool present;
+  if (!node.arity(1, 2))
+    return failure();
+  std::optional<SmallVector<int64_t>> axes = node.constantList("axes", 1, present);
+  if (!axes)
+    return failure();
+  int64_t rank = node.in(0)->rank() + axes->size();
+  SmallVector<bool> isNew(rank);
+  for (int64_t value : *axes) {
+    std::optional<int64_t> axis = node.axis(value, rank);
+    if (!axis)
+      return failure();
+    if (isNew[*axis])
+      return node.fail("axis " + Twine(*axis) + " is given twice");
+    isNew[*axis] = true;
+  }
+  Shape shape;
+  for (int64_t i = 0, next = 0; i < rank; ++i)
+    shape.push_back(isNew[i] ? Expr(1) : node.in(0)->shape[next++]);
+  return reshaped(node, shape);
+}
+
+static LogicalResult squeeze(Node &node) {
+  Importer &im = node.im;
+  bool present;
+  if (!node.arity(1, 2))
+    return failure();
+  std::optional<SmallVector<int64_t>> axes = node.constantList("axes", 1, present);
+  if (!axes)
+    return failure();
+  const Shape &source = node.in(0)->shape;
+  SmallVector<bool> drop(source.size());
+  for (int64_t value : *axes) {
+    std::optional<int64_t> axis = node.axis(value, source.size());
+    if (!axis)
+      return failure();
+    if (!im.symbols.assumeEqual(source[*axis], 1))
+      return node.fail("cannot remove dimension " + Twine(*axis) + " of " + describe(im, node.in(0)) +
+                       ", which is not 1");
+    drop[*axis] = true;
+  }
+  Shape shape;
+  for (auto [i, size] : llvm::enumerate(source))
+    if (present ? !drop[i] : !im.symbols.normalize(size).isConstant(1))
+      shape.push_back(size);
+  return reshaped(node, shape);
+}
+
+static LogicalResult flatten(Node &node) {
+  if (!node.arity(1, 1))
+    return failure();
+  ArrayRef<Expr> source = node.in(0)->shape;
+  int64_t rank = source.size(), axis = node.getInt("axis", 1);
+  if (axis < 0)
+    axis += rank;
+  if (axis < 0 || axis > rank)
+    return node.fail("axis " + Twine(axis) + " is outside rank " + Twine(rank));
+  return reshaped(node, {node.im.count(source.take_front(axis)), node.im.count(source.drop_front(axis))});
+}
+
+static LogicalResult transpose(Node &node) {
+  if (!node.arity(1, 1))
+    return failure();
+  int64_t rank = node.in(0)->rank();
+  SmallVector<int64_t> permutation;
+  if (std::optional<SmallVector<int64_t>> given = node.getInts("perm"))
+    permutation = *given;
+  else
+    for (int64_t i = rank; i-- > 0;)
+      permutation.push_back(i);
+  SmallVector<bool> seen(rank);
+  bool valid = int64_t(permutation.size()) == rank;
+  for (int64_t &i : permutation) {
+    valid = valid && i >= 0 && i < rank && !seen[i];
+    if (!valid)
+      return node.fail("attribute 'perm' is not a permutation of rank " + Twine(rank));
+    seen[i] = true;
+  }
+  if (!valid)
+    return node.fail("attribute 'perm' is not a permutation of rank " + Twine(rank));
+  if (rank < 2)
+    return node.done(node.in(0));
+  return node.done(node.im.make(node.in(0)->type, node.im.transpose(node.im.tensor(node.in(0)), permutation)));
+}
+
+//===----------------------------------------------------------------------===//
+// Repetition
+//===----------------------------------------------------------------------===//
+
+static LogicalResult expand(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(2, 2))
+    return failure();
+  std::optional<Shape> target = sizesOf(node, 1);
+  if (!target)
+    return failure();
+  Val *source = node.in(0);
+  std::optional<Shape> shape = node.broadcastShapes({source->shape, *target});
+  if (!shape)
+    return failure();
+  if (im.sameShape(source->shape, *shape))
+    return node.done(source);
+  if (const Shape *known = im.contents(source); known && known->size() == 1)
+    if (std::optional<int64_t> number = im.count(*shape).constant(); number && *number >= 0 && *number <= 64)
+      return node.done(im.makeContents(source->type, *shape, Shape(*number, known->front())));
+  return node.done(im.make(source->type, im.broadcast(im.tensor(source), *shape)));
+}
+
+static LogicalResult tile(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(2, 2))
+    return failure();
+  std::optional<Shape> repeats = sizesOf(node, 1);
+  if (!repeats)
+    return failure();
+  const Shape source = node.in(0)->shape;
+  if (repeats->size() != source.size())
+    return node.fail("has " + Twine(repeats->size()) + " repeats for " + describe(im, node.in(0)));
+  // [a, b] is repeated as [1, a, 1, b] → [r, a, s, b] → [r a, s b].
+  Shape split, repeated, result;
+  bool nothing = true;
+  for (auto [size, repeat] : llvm::zip(source, *repeats)) {
+    bool once = im.symbols.normalize(repeat).isConstant(1);
+    nothing &= once;
+    if (!once) {
+      split.push_back(1);
+      repeated.push_back(repeat);
+    }
+    split.push_back(size);
+    repeated.push_back(size);
+    result.push_back(im.symbols.mul(size, repeat));
+  }
+  if (nothing)
+    return node.done(node.in(0));
+  Tensor x = im.reshape(im.tensor(node.in(0)), split);
+  return node.done(im.make(node.in(0)->type, im.reshape(im.broadcast(x, repeated), result)));
+}
+
+//===----------------------------------------------------------------------===//
+// Sequences of numbers
+//===----------------------------------------------------------------------===//
+
+static LogicalResult range(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(3, 3) || !node.sameType({0, 1, 2}))
+    return failure();
+  int32_t type = node.in(0)->type;
+  Type element = elementType(im.context, type);
+  for (size_t i : {0, 1, 2})
+    if (!im.count(node.in(i)->shape).isConstant(1))
+      return node.fail("input " + Twine(i) + " must be a scalar, found " + describe(im, node.in(i)));
+  if (isInteger(type)) {
+    Expr bounds[3];
+    for (size_t i : {0, 1, 2}) {
+      const Shape *known = im.elements(node.in(i));
+      if (!known)
+        return node.fail("input " + Twine(i) + " must be a scalar, found " + describe(im, node.in(i)));
+      bounds[i] = im.symbols.normalize(known->front());
+    }
+    auto [start, limit, step] = bounds;
+    std::optional<int64_t> delta = step.constant();
+    if (!delta || *delta == 0 || *delta == INT64_MIN)
+      return node.fail("the step must be a constant other than 0");
+    int64_t stride = std::abs(*delta);
+    Expr distance = *delta > 0 ? im.symbols.sub(limit, start) : im.symbols.sub(start, limit);
+    std::optional<Expr> number = im.symbols.floorDiv(im.symbols.add(distance, stride - 1), stride);
+    if (!number)
+      return failure();
+    Expr length = im.symbols.max(0, *number);
+    if (std::optional<int64_t> constant = length.constant(); constant && *constant <= 64 && (type == Int64 || type == Int32)) {
+      Shape contents;
+      for (int64_t i = 0; i < *constant; ++i)
+        contents.push_back(im.symbols.add(start, im.symbols.mul(i, step)));
+      return node.done(im.makeContents(type, {*constant}, contents));
+    }
+    Tensor result = im.iota(element, {length}, 0);
+    if (*delta != 1)
+      result = im.mul(result, im.splatInt(element, *delta, result.shape));
+    if (!start.isConstant(0))
+      result = im.add(result, im.broadcast(im.fromExpr(element, start), result.shape));
+    return node.done(im.make(type, result));
+  }
+  if (!node.needFloat(0))
+    return failure();
+  Tensor scalars[3];
+  for (size_t i : {0, 1, 2})
+    scalars[i] = im.castTo(im.reshape(im.tensor(node.in(i)), {}), im.builder.getF64Type());
+  auto [start, limit, step] = scalars;
+  Tensor number = im.castTo(im.unary<math::CeilOp>(im.div(im.sub(limit, start), step)), im.builder.getI64Type());
+  const Shape *length = im.elements(im.make(Int64, number));
+  Shape shape{im.symbols.max(0, length->front())};
+  Tensor result = im.castTo(im.iota(im.builder.getI64Type(), shape, 0), im.builder.getF64Type());
+  result = im.add(im.mul(result, im.broadcast(step, shape)), im.broadcast(start, shape));
+  return node.done(im.make(type, im.castTo(result, element)));
+}
+
+static LogicalResult identity(Node &node) {
+  if (!node.arity(1))
+    return failure();
+  return node.done(node.in(0));
+}
+
+static LogicalResult dropout(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(1, 3))
+    return failure();
+  if (node.in(2)) {
+    std::optional<SmallVector<int64_t>> training = im.constants(node.in(2));
+    std::optional<double> ratio = node.in(1) ? im.scalar(node.in(1)) : std::optional<double>(0.5);
+    if ((!training || training->size() != 1 || training->front()) && ratio != 0.0)
+      return node.fail("training_mode must be false: dropping values is for training");
+  }
+  if (node.wants(1))
+    node.set(1, im.make(Bool, im.splatInt(im.builder.getI1Type(), 1, node.in(0)->shape)));
+  return node.done(node.in(0));
+}
+
+void pith::onnx::addShapeOps(OpTable &table) {
+  table.add("Constant", constantOp);
+  table.add("ConstantOfShape", constantOfShape);
+  table.add("Shape", shapeOp);
+  table.add("Size", size);
+  table.add("Reshape", reshape);
+  table.add("Unsqueeze", unsqueeze);
+  table.add("Squeeze", squeeze);
+  table.add("Flatten", flatten);
+  table.add("Transpose", transpose);
+  table.add("Expand", expand);
+  table.add("Tile", tile);
+  table.add("Range", range);
+  table.add("Identity", identity);
+  table.add("Dropout", dropout);
+}

@@ -1,0 +1,117 @@
+/* A toy executable for the runtime's tests, compiled by hand where the compiler would write machine code.
+ *
+ * Its "cache" holds tokens and positions, and a row's logits are a hash of every token in the cache up to that
+ * row, so that any fault in paging, forking, truncating, chunking or batching shows in the numbers.
+ *
+ * Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+#include "FakeModel.h"
+
+#ifndef FAKE_VERSION
+#define FAKE_VERSION PITH_EXEC_VERSION
+#endif
+
+typedef struct slot {
+  int32_t token, position;
+} slot;
+
+static slot *slot_of(const pith_exec_lane *lane, uint32_t position) {
+  return (slot *)lane->pages[position / FAKE_PAGE_TOKENS] + position % FAKE_PAGE_TOKENS;
+}
+
+static const pith_exec_lane *lane_of(const pith_exec_context *context, uint32_t row) {
+  const pith_exec_lane *lane = context->lane;
+  while (row >= lane->first_row + lane->rows) ++lane;
+  return lane;
+}
+
+static int64_t prepare_step(const pith_exec_context *context, int64_t *output_dims) {
+  (void)output_dims;
+  return (int64_t)context->out_rows * 8;
+}
+
+static void run_step(const pith_exec_context *context, uint32_t thread) {
+  const uint32_t threads = context->threads;
+  uint64_t seed = FAKE_SALT, *hashes = (uint64_t *)context->workspace;
+  if (context->weights) seed += *(const uint64_t *)context->weights;
+  for (uint32_t row = thread; row < context->rows; row += threads) {
+    const pith_exec_lane *lane = lane_of(context, row);
+    slot *place = slot_of(lane, lane->past + (row - lane->first_row));
+    place->token = context->tokens[row];
+    place->position = context->positions[row];
+  }
+  context->barrier(context->team, thread);
+  for (uint32_t i = thread; i < context->out_rows; i += threads) {
+    const uint32_t row = (uint32_t)context->out_row_index[i];
+    const pith_exec_lane *lane = lane_of(context, row);
+    uint64_t hash = fake_begin(seed);
+    for (uint32_t j = 0; j <= lane->past + (row - lane->first_row); ++j) {
+      const slot *place = slot_of(lane, j);
+      hash = fake_next(hash, place->token, place->position);
+    }
+    hashes[i] = hash;
+  }
+  context->barrier(context->team, thread);
+  /* Another thread than the one that hashed the row. */
+  for (uint32_t i = (thread + 1) % threads; i < context->out_rows; i += threads)
+    for (int32_t token = 0; token < FAKE_VOCAB; ++token)
+      context->logits[(uint64_t)i * FAKE_VOCAB + token] = fake_logit(hashes[i], token);
+}
+
+/* c[n, 4] = a[n, 4] + b[4] */
+static int64_t prepare_add(const pith_exec_context *context, int64_t *output_dims) {
+  output_dims[0] = context->inputs[0].dims[0];
+  output_dims[1] = 4;
+  return 0;
+}
+
+static void run_add(const pith_exec_context *context, uint32_t thread) {
+  const float *a = (const float *)context->inputs[0].data, *b = (const float *)context->inputs[1].data;
+  float *c = (float *)context->outputs[0].data;
+  const int64_t count = context->inputs[0].dims[0] * 4;
+  for (int64_t i = thread; i < count; i += context->threads) c[i] = a[i] + b[i % 4];
+}
+
+/* joined[p + n] = past[p], new[n]; size[] = p + n */
+static int64_t prepare_join(const pith_exec_context *context, int64_t *output_dims) {
+  output_dims[0] = context->inputs[0].dims[0] + context->inputs[1].dims[0];
+  return 0;
+}
+
+static void run_join(const pith_exec_context *context, uint32_t thread) {
+  const int64_t past = context->inputs[0].dims[0], count = context->inputs[1].dims[0];
+  int64_t *joined = (int64_t *)context->outputs[0].data;
+  if (thread != 0) return;
+  for (int64_t i = 0; i < past; ++i) joined[i] = ((const int64_t *)context->inputs[0].data)[i];
+  for (int64_t i = 0; i < count; ++i) joined[past + i] = ((const int64_t *)context->inputs[1].data)[i];
+  *(int64_t *)context->outputs[1].data = past + count;
+}
+
+/* Announces an output that its manifest does not allow. */
+static int64_t prepare_liar(const pith_exec_context *context, int64_t *output_dims) {
+  (void)context;
+  output_dims[0] = 3;
+  return 0;
+}
+
+static int64_t prepare_greedy(const pith_exec_context *context, int64_t *output_dims) {
+  output_dims[0] = context->inputs[0].dims[0];
+  return INT64_MAX;
+}
+
+static void run_nothing(const pith_exec_context *context, uint32_t thread) {
+  (void)context;
+  (void)thread;
+}
+
+static const pith_exec_entry entries[] = {
+    {"add", PITH_EXEC_INVOKE, 0, prepare_add, run_add},
+    {"join", PITH_EXEC_INVOKE, 0, prepare_join, run_join},
+    {"liar", PITH_EXEC_INVOKE, 0, prepare_liar, run_nothing},
+    {"greedy", PITH_EXEC_INVOKE, 0, prepare_greedy, run_nothing},
+    {"step", PITH_EXEC_STEP, 0, prepare_step, run_step},
+};
+
+__attribute__((visibility("default"))) const pith_exec_table pith_executable = {
+    FAKE_VERSION, sizeof entries / sizeof entries[0], entries};

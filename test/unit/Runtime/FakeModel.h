@@ -1,0 +1,34 @@
+/* The toy model's mathematics, shared by its executable and by the tests' plain reference.
+ *
+ * Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+ * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+ */
+#ifndef PITH_TEST_FAKE_MODEL_H
+#define PITH_TEST_FAKE_MODEL_H
+
+#include "pith/executable.h"
+
+enum { FAKE_VOCAB = 37, FAKE_PAGE_TOKENS = 16, FAKE_MAX_ROWS = 24, FAKE_POSITIONS = 600 };
+
+/* Two builds of the model differ in this, so that a test can tell whose code ran. */
+#ifndef FAKE_SALT
+#define FAKE_SALT 0
+#endif
+
+static inline uint64_t fake_mix(uint64_t x) {
+  x ^= x >> 31;
+  x *= UINT64_C(0x9e3779b97f4a7c15);
+  return x ^ x >> 29;
+}
+
+static inline uint64_t fake_begin(uint64_t seed) { return fake_mix(seed + 12345); }
+
+static inline uint64_t fake_next(uint64_t hash, int32_t token, int32_t position) {
+  return fake_mix(hash ^ ((uint64_t)(uint32_t)token << 32 | (uint32_t)position)) + 1;
+}
+
+static inline float fake_logit(uint64_t hash, int32_t token) {
+  return (float)(fake_mix(hash + (uint64_t)token * 77) >> 40) / 1048576.0f - 8.0f;
+}
+
+#endif
