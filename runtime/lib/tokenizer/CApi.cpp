@@ -49,7 +49,7 @@ pith_tokenizer_status guarded(Message message, Body body) noexcept {
   } catch (const Failure &failure) {
     message.write(failure.what());
     return failure.status;
-  } catch (const nlohmann::json::parse_error &error) {
+  } catch (const nlohmann::json::exception &error) {
     // The library's text names the place and what it met; its own prefix says nothing to a user.
     const char *text = std::strstr(error.what(), "] ");
     message.write((std::string("not JSON: ") + (text ? text + 2 : error.what())).c_str());

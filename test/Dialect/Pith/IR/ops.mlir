@@ -39,7 +39,7 @@ func.func @tensors(%x: tensor<?x?x256xf32>, %ids: tensor<?x?xi64>, %b: index, %s
 }
 
 // CHECK-LABEL: @step
-func.func @step(%tokens: tensor<?xi32>, %cos: tensor<?x32xf32>, %sin: tensor<?x32xf32>) -> tensor<?x512xf32> {
+func.func @step(%rows: index, %tokens: tensor<?xi32>, %cos: tensor<?x32xf32>, %sin: tensor<?x32xf32>) -> tensor<?x512xf32> {
   // CHECK: pith.embedding %{{.*}}, @table
   %x = pith.embedding %tokens, @table : tensor<?xi32> -> tensor<?x256xf32>
   %scale = pith.load @scale : tensor<256xf32>
@@ -53,8 +53,8 @@ func.func @step(%tokens: tensor<?xi32>, %cos: tensor<?x32xf32>, %sin: tensor<?x3
     %n = pith.rms_norm %h, %scale {epsilon = 1.0e-5 : f32} : tensor<?x256xf32>, tensor<256xf32>
     // CHECK: pith.linear %{{.*}}, [@table]
     %q0 = pith.linear %n, [@table] : tensor<?x256xf32> -> tensor<?x512xf32>
-    %q1 = tensor.extract_slice %q0[0, 0] [1, 256] [1, 1] : tensor<?x512xf32> to tensor<?x256xf32>
-    %k1 = tensor.extract_slice %q0[0, 256] [1, 128] [1, 1] : tensor<?x512xf32> to tensor<?x128xf32>
+    %q1 = tensor.extract_slice %q0[0, 0] [%rows, 256] [1, 1] : tensor<?x512xf32> to tensor<?x256xf32>
+    %k1 = tensor.extract_slice %q0[0, 256] [%rows, 128] [1, 1] : tensor<?x512xf32> to tensor<?x128xf32>
     // CHECK: pith.rope
     %q = pith.rope %q1, %cos, %sin {head_dim = 64 : i64, rotary_dim = 64 : i64} : tensor<?x256xf32>, tensor<?x32xf32>
     // CHECK: pith.kv_append
