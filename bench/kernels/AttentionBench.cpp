@@ -5,18 +5,23 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   pith-attention-bench [keys] [threads] [rows] [megabytes]
+//   pith-bench-attention [keys] [threads] [rows] [megabytes]
 //
-// Decode: one row over `keys` keys in as many layers as fill `megabytes`, as a share of the speed of reading memory. Prefill: `rows` rows of an empty sequence,
-// as a share of the f32 multiply-add rate.
+// Decode: one row over `keys` keys in as many layers as fill `megabytes`, as a share of the speed of reading
+// memory. Prefill: `rows` rows of an empty sequence, as a share of the f32 multiply-add rate.
 //
 //===----------------------------------------------------------------------===//
-#include "Limits.h"
+#include "KernelHarness.h"
+#include "Probes.h"
 #include "pith/Codegen/CPU/Kernels.h"
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <limits>
 #include <random>
+#include <sys/mman.h>
 
 using namespace pith;
 using namespace pith::bench;
@@ -24,6 +29,58 @@ using namespace pith::cpu;
 using namespace pith::test;
 
 namespace {
+
+/// Huge pages where the system gives them, filled with zeros.
+class Memory {
+public:
+  explicit Memory(size_t wanted) : bytes((wanted + (2 << 20) - 1) >> 21 << 21) {
+    base = static_cast<uint8_t *>(std::aligned_alloc(2 << 20, bytes));
+    madvise(base, bytes, MADV_HUGEPAGE);
+    std::memset(base, 0, bytes);
+  }
+  ~Memory() { std::free(base); }
+  Memory(const Memory &) = delete;
+  Memory &operator=(const Memory &) = delete;
+  uint8_t *data() const { return base; }
+  size_t size() const { return bytes; }
+
+private:
+  uint8_t *base;
+  size_t bytes;
+};
+
+/// The best of some repetitions: on a shared host the only figure that repeats.
+double bestSeconds(int repetitions, const std::function<void()> &call) {
+  double best = std::numeric_limits<double>::infinity();
+  for (int i = 0; i < repetitions; ++i) {
+    auto start = std::chrono::steady_clock::now();
+    call();
+    best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+  }
+  return best;
+}
+
+/// Bytes per second of the team reading `memory` once.
+double readRate(Team &team, const Memory &memory) {
+  std::atomic<uint64_t> sink{0};
+  double seconds = bestSeconds(9, [&] {
+    team.run([&](const pith_exec_context *context, uint32_t thread) {
+      size_t share = memory.size() / context->threads / 512 * 512;
+      sink += readMemory(memory.data() + thread * share, int64_t(share));
+    });
+  });
+  return double(memory.size()) / seconds;
+}
+
+/// Multiply-adds of one f32 each per second, all threads together.
+double multiplyAddRate(Team &team) {
+  std::atomic<int64_t> count{0};
+  double seconds = bestSeconds(9, [&] {
+    count = 0;
+    team.run([&](const pith_exec_context *, uint32_t) { count += multiplyAddFloats(500000); });
+  });
+  return double(count) / seconds;
+}
 
 struct Case {
   const char *name;
@@ -99,7 +156,6 @@ bool benchmark(const Case &c, int64_t keys, uint32_t threads, int64_t rows, size
   keys = std::max(keys, rows);
   Model model(c, keys, cacheBytes);
   KernelHarness harness(*Machine::fromName("host"));
-  addLimitKernels(harness);
   for (const AttentionSpec &spec : model.specs) {
     model.append.push_back(getOrCreateKVAppend(*harness.module, harness.machine, spec.cache).getName().str());
     model.attention.push_back(getOrCreateAttention(*harness.module, harness.machine, spec).getName().str());
@@ -117,24 +173,30 @@ bool benchmark(const Case &c, int64_t keys, uint32_t threads, int64_t rows, size
   for (float &v : q)
     v = normal(rng);
 
-  double memoryRate = readRate(harness, team, *model.memory), fmas = fmaRate(harness, team);
+  double memoryRate = readRate(team, *model.memory), fmas = multiplyAddRate(team);
   model.set(team, keys - 1, 1);
   double decode = bestSeconds(15, [&] {
     for (const std::string &name : model.attention)
       harness.call(team, name, q.data(), out.data(), width, width);
   });
-  double bytes = double(keys) * double(model.specs[0].cache.layerBytes()) / CacheLayout::pageTokens * double(model.layers);
-  memoryRate = (memoryRate + readRate(harness, team, *model.memory)) / 2;
+  double bytes = double(keys) * double(model.specs[0].cache.layerBytes()) / CacheLayout::pageTokens *
+                 double(model.layers);
+  memoryRate = (memoryRate + readRate(team, *model.memory)) / 2;
 
   model.set(team, 0, rows);
-  double prefill = bestSeconds(15, [&] { harness.call(team, model.attention[0], q.data(), out.data(), width, width); });
-  double products = double(rows) * double(rows + 1) * double(c.headDim) * double(c.heads); // q k and p v, causal half
+  double prefill =
+      bestSeconds(15, [&] { harness.call(team, model.attention[0], q.data(), out.data(), width, width); });
+  double products =
+      double(rows) * double(rows + 1) * double(c.headDim) * double(c.heads); // q k and p v, causal half
   model.set(team, keys - rows, rows);
-  double late = bestSeconds(7, [&] { harness.call(team, model.attention[0], q.data(), out.data(), width, width); });
-  double lateProducts = 2 * double(rows) * (double(keys) - double(rows) / 2) * double(c.headDim) * double(c.heads);
-  std::printf("%-24s decode %6.1f GB/s of %6.1f = %.2f   prefill %6.1f GFMA/s of %6.1f = %.2f, last chunk %.2f\n", c.name,
-              bytes / decode * 1e-9, memoryRate * 1e-9, bytes / decode / memoryRate, products / prefill * 1e-9, fmas * 1e-9,
-              products / prefill / fmas, lateProducts / late / fmas);
+  double late =
+      bestSeconds(7, [&] { harness.call(team, model.attention[0], q.data(), out.data(), width, width); });
+  double lateProducts =
+      2 * double(rows) * (double(keys) - double(rows) / 2) * double(c.headDim) * double(c.heads);
+  std::printf(
+      "%-24s decode %6.1f GB/s of %6.1f = %.2f   prefill %6.1f GFMA/s of %6.1f = %.2f, last chunk %.2f\n",
+      c.name, bytes / decode * 1e-9, memoryRate * 1e-9, bytes / decode / memoryRate,
+      products / prefill * 1e-9, fmas * 1e-9, products / prefill / fmas, lateProducts / late / fmas);
   return true;
 }
 
@@ -144,10 +206,12 @@ int main(int count, char **arguments) {
   auto number = [&](int i, int64_t otherwise) { return i < count ? std::atoll(arguments[i]) : otherwise; };
   int64_t keys = number(1, 8192), threads = number(2, 2), rows = number(3, 512), megabytes = number(4, 128);
   if (keys < 1 || threads < 1 || rows < 1 || megabytes < 1) {
-    std::fprintf(stderr, "usage: pith-attention-bench [keys] [threads] [rows] [megabytes], each at least 1\n");
+    std::fprintf(stderr,
+                 "usage: pith-bench-attention [keys] [threads] [rows] [megabytes], each at least 1\n");
     return 2;
   }
-  std::printf("%lld keys, %lld threads, prefill of %lld rows\n", (long long)keys, (long long)threads, (long long)rows);
+  std::printf("%lld keys, %lld threads, prefill of %lld rows\n", (long long)keys, (long long)threads,
+              (long long)rows);
   bool good = true;
   for (const Case &c : cases)
     good &= benchmark(c, keys, uint32_t(threads), rows, size_t(megabytes) << 20);

@@ -5,9 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A work item is (lane, kv head, tile of rows). Items are independent, so results do not depend on the team. Every thread
-// goes through all items, adding up their costs (rows × pages), and does those whose middle lies in its share of
-// the total; a decode lane is one item per kv head, and a thread's items follow one another in memory.
+// A work item is (lane, kv head, tile of rows). Items are independent, so results do not depend on the team.
+// Every thread goes through all items, adding up their costs (rows × pages), and does those whose middle lies
+// in its share of the total; a decode lane is one item per kv head, and a thread's items follow one another
+// in memory.
 //
 //===----------------------------------------------------------------------===//
 #include "AttentionTile.h"
@@ -21,8 +22,8 @@ namespace {
 
 class AttentionKernel {
 public:
-  AttentionKernel(KernelBuilder &k, const Machine &machine, const AttentionSpec &spec, ArrayRef<Value> arguments,
-                  Value layerOffset)
+  AttentionKernel(KernelBuilder &k, const Machine &machine, const AttentionSpec &spec,
+                  ArrayRef<Value> arguments, Value layerOffset)
       : k(k), spec(spec), plan(machine, spec), tile(k, spec, plan), layerOffset(layerOffset) {
     context = arguments[0];
     thread = k.zext(arguments[1], k.i64);
@@ -41,7 +42,8 @@ public:
     Value lanes = emitLaneCount(k, context), zero = k.index(0);
     Value total = k.loop(zero, lanes, 1, {zero}, [&](Value i, ArrayRef<Value> sum) {
       Lane lane = emitLane(k, context, i);
-      Value ofHead = forTiles(lane, zero, [&](const Item &item, Value before) { return k.add(before, item.cost); });
+      Value ofHead =
+          forTiles(lane, zero, [&](const Item &item, Value before) { return k.add(before, item.cost); });
       return KernelBuilder::Values{k.add(sum[0], k.mul(ofHead, spec.cache.kvHeads))};
     })[0];
     Value threads = k.threads(context);
@@ -77,7 +79,8 @@ private:
       item.lastPage = k.div(last, CacheLayout::pageTokens);
       item.firstPage = k.index(0);
       if (spec.window > 0)
-        item.firstPage = k.div(k.maximum(k.sub(item.rows.position, spec.window - 1), 0), CacheLayout::pageTokens);
+        item.firstPage =
+            k.div(k.maximum(k.sub(item.rows.position, spec.window - 1), 0), CacheLayout::pageTokens);
       item.cost = k.mul(item.rows.count, k.add(k.sub(item.lastPage, item.firstPage), 1));
       return KernelBuilder::Values{body(item, carried[0])};
     })[0];
@@ -113,7 +116,8 @@ private:
 
 static std::string attentionName(const AttentionSpec &spec) {
   auto bits = [](float x) { return llvm::utohexstr(llvm::bit_cast<uint32_t>(x)); };
-  std::string name = "attention_" + std::to_string(spec.heads) + "_" + nameOf(spec.cache) + "_s" + bits(spec.scale);
+  std::string name =
+      "attention_" + std::to_string(spec.heads) + "_" + nameOf(spec.cache) + "_s" + bits(spec.scale);
   if (spec.softcap > 0)
     name += "_cap" + bits(spec.softcap);
   if (spec.window > 0)
@@ -125,7 +129,8 @@ static std::string attentionName(const AttentionSpec &spec) {
   return name;
 }
 
-func::FuncOp pith::cpu::getOrCreateAttention(ModuleOp module, const Machine &machine, const AttentionSpec &spec) {
+func::FuncOp pith::cpu::getOrCreateAttention(ModuleOp module, const Machine &machine,
+                                             const AttentionSpec &spec) {
   unsigned pointers = 2 + spec.sinks + spec.alibi;
   return getOrCreateLayerKernel(module, attentionName(spec), spec.cache, pointers, 2,
                                 [&](KernelBuilder &k, ArrayRef<Value> arguments, Value layerOffset) {

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Both products read their 64 keys or values once per micro tile, in order, and ask for the same bytes of the next page
-// meanwhile: one prefetch per 64-byte line. Decode runs at the speed of these prefetches.
+// Both products read their 64 keys or values once per micro tile, in order, and ask for the same bytes of the
+// next page meanwhile: one prefetch per 64-byte line. Decode runs at the speed of these prefetches.
 //
 //===----------------------------------------------------------------------===//
 #include "AttentionTile.h"
@@ -15,8 +15,8 @@
 using namespace mlir;
 using namespace pith::cpu;
 
-/// Into L2, not L1: a prefetch to L1 holds one of its few miss buffers until memory answers, and a page ahead is too
-/// many lines for them (measured on Zen 4: 14 GB/s against 25).
+/// Into L2, not L1: a prefetch to L1 holds one of its few miss buffers until memory answers, and a page ahead
+/// is too many lines for them (measured on Zen 4: 14 GB/s against 25).
 static void prefetchLines(KernelBuilder &k, Value address, int64_t bytes) {
   for (int64_t line = 0; line < bytes; line += 64)
     LLVM::Prefetch::create(k.b, k.loc, k.at(address, line), /*rw=*/0, /*hint=*/2, /*cache=*/1);
@@ -24,7 +24,8 @@ static void prefetchLines(KernelBuilder &k, Value address, int64_t bytes) {
 
 void AttentionTile::scores(const Micro &m) {
   const int64_t headDim = spec.cache.headDim, lanes = plan.lanes;
-  // As many vectors of keys as give every query its accumulators, but whole groups, and a divisor of the page.
+  // As many vectors of keys as give every query its accumulators, but whole groups, and a divisor of the
+  // page.
   int64_t vectors = CacheLayout::pageTokens / lanes;
   while (vectors * lanes > keyGroup && vectors * m.queries > plan.registers)
     vectors /= 2;
@@ -52,7 +53,8 @@ void AttentionTile::scores(const Micro &m) {
       }
     };
     auto channels = [&](Value d, int64_t count, KernelBuilder::Values &sums) {
-      Value keysOfChannel = k.at(keys, k.mul(d, keyGroup * elementSize)), queryChannel = k.at(query, k.mul(d, 4));
+      Value keysOfChannel = k.at(keys, k.mul(d, keyGroup * elementSize)),
+            queryChannel = k.at(query, k.mul(d, 4));
       for (int64_t i = 0; i < count; ++i)
         channel(k.at(keysOfChannel, i * keyGroup * elementSize), k.at(queryChannel, i * 4), sums);
       prefetchLines(k, k.at(prefetch, k.mul(d, step * elementSize)), count * step * elementSize);
@@ -84,8 +86,11 @@ void AttentionTile::values(const Micro &m) {
   const int64_t most = std::max<int64_t>(1, plan.registers / m.queries);
   const int64_t chunk = llvm::divideCeil(all, llvm::divideCeil(all, most));
   const int64_t whole = valueDim / lanes / chunk;
-  k.loop(k.index(0), k.index(whole * chunk * lanes), chunk * lanes,
-         [&](Value column) { valueColumns(m, column, chunk, lanes); });
+  if (whole == 1)
+    valueColumns(m, k.index(0), chunk, lanes);
+  else if (whole > 1)
+    k.loop(k.index(0), k.index(whole * chunk * lanes), chunk * lanes,
+           [&](Value column) { valueColumns(m, column, chunk, lanes); });
   if (whole * chunk < all)
     valueColumns(m, k.index(whole * chunk * lanes), all - whole * chunk, tail ? tail : lanes);
 }
@@ -96,7 +101,9 @@ void AttentionTile::valueColumns(const Micro &m, Value column, int64_t vectors, 
   Value start = k.add(k.mul(column, elementSize), keyBytes(spec.cache));
   Value values = k.at(m.keys, start), prefetch = k.at(m.prefetch, start);
   Value sumColumn = k.at(sumAt(m.first), k.mul(column, 4));
-  auto sumAddress = [&](int64_t q, int64_t v) { return k.at(sumColumn, (q * plan.valueStride + v * lanes) * 4); };
+  auto sumAddress = [&](int64_t q, int64_t v) {
+    return k.at(sumColumn, (q * plan.valueStride + v * lanes) * 4);
+  };
 
   KernelBuilder::Values acc;
   for (int64_t q = 0; q < m.queries; ++q) {
@@ -124,7 +131,8 @@ void AttentionTile::valueColumns(const Micro &m, Value column, int64_t vectors, 
       KernelBuilder::Values loaded;
       for (int64_t v = 0; v < vectors; ++v)
         loaded.push_back(load(address, v));
-      prefetchLines(k, k.at(k.at(prefetch, row), i * rowBytes), ((vectors - 1) * lanes + lastCount) * elementSize);
+      prefetchLines(k, k.at(k.at(prefetch, row), i * rowBytes),
+                    ((vectors - 1) * lanes + lastCount) * elementSize);
       for (int64_t q = 0; q < m.queries; ++q) {
         Value p = k.splat(k.load(k.f32, k.at(weight, (q * CacheLayout::pageTokens + i) * 4)), lanes);
         for (int64_t v = 0; v < vectors; ++v)
@@ -135,7 +143,8 @@ void AttentionTile::valueColumns(const Micro &m, Value column, int64_t vectors, 
   };
   // Only keys that a row sees: a weight of zero would not make a NaN harmless.
   Value middle = k.sub(m.to, k.rem(k.sub(m.to, m.from), unroll));
-  acc = k.loop(m.from, middle, unroll, acc, [&](Value key, ArrayRef<Value> c) { return rows(key, unroll, c); });
+  acc =
+      k.loop(m.from, middle, unroll, acc, [&](Value key, ArrayRef<Value> c) { return rows(key, unroll, c); });
   if (unroll > 1)
     acc = k.loop(middle, m.to, 1, acc, [&](Value key, ArrayRef<Value> c) { return rows(key, 1, c); });
   for (int64_t q = 0; q < m.queries; ++q)

@@ -5,7 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The tile: its plan, its memory, the way through a page, softmax. The two products are in AttentionProducts.cpp.
+// The tile: its plan, its memory, the way through a page, softmax. The two products are in
+// AttentionProducts.cpp.
 //
 //===----------------------------------------------------------------------===//
 #include "AttentionTile.h"
@@ -15,7 +16,8 @@ using namespace mlir;
 using namespace pith::cpu;
 
 static constexpr double log2e = 1.44269504088896340736;
-/// Below every score, and finite: a page that a query does not see leaves factor 1 and weights 0, never inf - inf.
+/// Below every score, and finite: a page that a query does not see leaves factor 1 and weights 0, never inf -
+/// inf.
 static constexpr double noMaximum = -1e30;
 
 AttentionPlan::AttentionPlan(const Machine &machine, const AttentionSpec &spec) {
@@ -124,7 +126,8 @@ void AttentionTile::end(Value out, Value rowBytes, const Rows &rows) {
   forHeads(rows, [&](Value row, Value head, Value query) {
     Value total = k.reduceAdd(k.load(vector(), k.at(denominators, k.mul(query, plan.lanes * 4))));
     Value factor = k.splat(k.fdiv(k.constant(k.f32, 1), total), plan.lanes);
-    Value from = sumAt(query), to = k.at(out, k.add(k.mul(row, rowBytes), k.mul(head, spec.cache.valueDim * 4)));
+    Value from = sumAt(query),
+          to = k.at(out, k.add(k.mul(row, rowBytes), k.mul(head, spec.cache.valueDim * 4)));
     overVectors(k, spec.cache.valueDim, plan.lanes, [&](Value bytes, Value mask) {
       Value result = k.fmul(k.load(vector(), k.at(from, bytes)), factor);
       if (mask)
@@ -161,14 +164,19 @@ void AttentionTile::micro(int64_t rows, Value row, Value keys, Value next, Value
   if (spec.window > 0)
     m.from = k.maximum(k.sub(m.position, k.add(firstToken, spec.window - 1)), 0);
   k.ifThen(k.lessThan(m.from, m.to), [&] {
-    k.loop(k.index(0), k.index(plan.heads), plan.headSplit, [&](Value head) {
+    auto heads = [&](Value head) {
       m.first = k.add(k.mul(row, plan.heads), head);
-      // The tile's first queries fetch the next page; for the others this page is at hand, and asking again costs little.
+      // The tile's first queries fetch the next page; for the others this page is at hand, and asking again
+      // costs little.
       m.prefetch = k.select(k.equal(m.first, 0), next, keys);
       scores(m);
       softmax(m);
       values(m);
-    });
+    };
+    if (plan.heads == plan.headSplit)
+      heads(k.index(0));
+    else
+      k.loop(k.index(0), k.index(plan.heads), plan.headSplit, heads);
   });
 }
 
@@ -204,7 +212,8 @@ void AttentionTile::softmax(const Micro &m) {
         s[v] = k.fma(slope, k.toF32(k.add(first, v * plan.lanes)), s[v]);
     }
 
-    // Keys beyond the row's own, or before its window. What stands there may be NaN: selected away, not added to.
+    // Keys beyond the row's own, or before its window. What stands there may be NaN: selected away, not added
+    // to.
     Value end = k.sub(k.index(1), distance), begin;
     Value partial = k.lessThan(end, CacheLayout::pageTokens);
     if (spec.window > 0) {

@@ -5,16 +5,16 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A tile is a few rows of one lane with all query heads of one kv head. Its queries stand in memory one after the other,
-// row by row: query t is head t % heads of row t / heads. The tile reads the lane's pages once, 64 keys at a time;
-// within a page its queries go in micro tiles that fill the registers:
+// A tile is a few rows of one lane with all query heads of one kv head. Its queries stand in memory one after
+// the other, row by row: query t is head t % heads of row t / heads. The tile reads the lane's pages once, 64
+// keys at a time; within a page its queries go in micro tiles that fill the registers:
 //
-//   scores  s[q][key] = q · k, key vectors × broadcast queries (keys are stored so that 16 of them are one load)
-//   softmax s -> 2^(s - m), running maximum m, running sum l and the factor 2^(m - m') per query
-//   values  acc[q][:] = acc[q][:] * factor + sum over keys of s[q][key] * v[key][:]
+//   scores  s[q][key] = q · k, key vectors × broadcast queries (keys are stored so that 16 of them are one
+//   load) softmax s -> 2^(s - m), running maximum m, running sum l and the factor 2^(m - m') per query values
+//   acc[q][:] = acc[q][:] * factor + sum over keys of s[q][key] * v[key][:]
 //
-// The order of every sum depends on the query and its keys only, never on the tile: a row gives the same bits alone, in a
-// batch, and in any chunk of its prompt.
+// The order of every sum depends on the query and its keys only, never on the tile: a row gives the same bits
+// alone, in a batch, and in any chunk of its prompt.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_CODEGEN_CPU_ATTENTIONTILE_H
@@ -28,14 +28,14 @@ namespace pith::cpu {
 struct AttentionPlan {
   AttentionPlan(const Machine &machine, const AttentionSpec &spec);
 
-  int64_t lanes;        // f32 in a vector
-  int64_t registers;    // accumulators that a micro tile may hold
-  int64_t group;        // query heads of a kv head
-  int64_t headSplit;    // heads of one micro tile; `heads` is a multiple, the last ones may be padding
-  int64_t heads;        // group, padded
-  int64_t microRows;    // rows of a large micro tile; 1: there is only the small one
-  int64_t tileRows;     // a multiple of microRows
-  int64_t valueStride;  // valueDim rounded up to whole vectors
+  int64_t lanes;       // f32 in a vector
+  int64_t registers;   // accumulators that a micro tile may hold
+  int64_t group;       // query heads of a kv head
+  int64_t headSplit;   // heads of one micro tile; `heads` is a multiple, the last ones may be padding
+  int64_t heads;       // group, padded
+  int64_t microRows;   // rows of a large micro tile; 1: there is only the small one
+  int64_t tileRows;    // a multiple of microRows
+  int64_t valueStride; // valueDim rounded up to whole vectors
   int64_t queries() const { return tileRows * heads; }
 };
 
@@ -48,7 +48,8 @@ public:
   struct Rows {
     mlir::Value count, position;
   };
-  /// q at the tile's first row and first head, scaled into the tile's memory. Sinks and slopes (or null) at the first head.
+  /// q at the tile's first row and first head, scaled into the tile's memory. Sinks and slopes (or null) at
+  /// the first head.
   void begin(mlir::Value q, mlir::Value rowBytes, const Rows &rows, mlir::Value sinks, mlir::Value slopes);
   /// One page, `keys` at its first key. `next` is where the next page read will be, for prefetching.
   void page(mlir::Value keys, mlir::Value next, mlir::Value firstToken, const Rows &rows);
@@ -56,13 +57,14 @@ public:
   void end(mlir::Value out, mlir::Value rowBytes, const Rows &rows);
 
 private:
-  /// Some queries of one page: `rows` rows (a constant) with `queries / rows` heads each, from query `first` on.
+  /// Some queries of one page: `rows` rows (a constant) with `queries / rows` heads each, from query `first`
+  /// on.
   struct Micro {
     int64_t rows, queries;
-    mlir::Value first, position;    // of its first row
-    mlir::Value keys, prefetch;     // both at a page's first key
-    mlir::Value firstToken;         // the page's
-    mlir::Value from, to;           // keys of the page that any of its rows sees
+    mlir::Value first, position; // of its first row
+    mlir::Value keys, prefetch;  // both at a page's first key
+    mlir::Value firstToken;      // the page's
+    mlir::Value from, to;        // keys of the page that any of its rows sees
   };
   void micro(int64_t rows, mlir::Value row, mlir::Value keys, mlir::Value next, mlir::Value firstToken,
              mlir::Value position);
@@ -71,7 +73,8 @@ private:
   mlir::Value masked(mlir::Value score, mlir::Value low, mlir::Value high, int64_t firstKey);
   void values(const Micro &m);
   void valueColumns(const Micro &m, mlir::Value column, int64_t vectors, int64_t lastCount);
-  void forHeads(const Rows &rows, llvm::function_ref<void(mlir::Value row, mlir::Value head, mlir::Value query)> body);
+  void forHeads(const Rows &rows,
+                llvm::function_ref<void(mlir::Value row, mlir::Value head, mlir::Value query)> body);
 
   mlir::Value queryAt(mlir::Value query) { return k.at(queries, k.mul(query, spec.cache.headDim * 4)); }
   mlir::Value sumAt(mlir::Value query) { return k.at(sums, k.mul(query, plan.valueStride * 4)); }
@@ -83,13 +86,13 @@ private:
   const AttentionPlan &plan;
   mlir::Type element;
   int64_t elementSize;
-  mlir::Value queries;       // [queries][headDim]
-  mlir::Value sums;          // [queries][valueStride]
-  mlir::Value weights;       // [queries of a micro tile][64]
-  mlir::Value maxima;        // [queries]
-  mlir::Value denominators;  // [queries][lanes], to be added up
-  mlir::Value factors;       // [queries of a micro tile]
-  mlir::Value slopesLog2;    // [queries]
+  mlir::Value queries;      // [queries][headDim]
+  mlir::Value sums;         // [queries][valueStride]
+  mlir::Value weights;      // [queries of a micro tile][64]
+  mlir::Value maxima;       // [queries]
+  mlir::Value denominators; // [queries][lanes], to be added up
+  mlir::Value factors;      // [queries of a micro tile]
+  mlir::Value slopesLog2;   // [queries]
 };
 
 } // namespace pith::cpu

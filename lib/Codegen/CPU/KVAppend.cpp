@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A value is a row of its page; a key becomes a column of its group of 16, headDim scattered stores. Threads share the
-// batch's kv heads × rows, heads outside, so that few groups are written by two threads.
+// A value is a row of its page; a key becomes a column of its group of 16, headDim scattered stores. Threads
+// share the batch's kv heads × rows, heads outside, so that few groups are written by two threads.
 //
 //===----------------------------------------------------------------------===//
 #include "PagedCache.h"
@@ -59,37 +59,39 @@ private:
 
 } // namespace
 
-func::FuncOp pith::cpu::getOrCreateKVAppend(ModuleOp module, const Machine &machine, const CacheLayout &cache) {
+func::FuncOp pith::cpu::getOrCreateKVAppend(ModuleOp module, const Machine &machine,
+                                            const CacheLayout &cache) {
   std::string name = "kv_append_" + nameOf(cache);
-  return getOrCreateLayerKernel(module, name, cache, 2, 2, [&](KernelBuilder &k, ArrayRef<Value> arguments,
-                                                               Value layerOffset) {
-    Value context = arguments[0], thread = arguments[1], keys = arguments[2], values = arguments[3];
-    Value ldk = arguments[4], ldv = arguments[5];
-    AppendKernel kernel(k, cache, machine.vectorBytes / 4);
-    Value lanes = emitLaneCount(k, context);
+  return getOrCreateLayerKernel(
+      module, name, cache, 2, 2, [&](KernelBuilder &k, ArrayRef<Value> arguments, Value layerOffset) {
+        Value context = arguments[0], thread = arguments[1], keys = arguments[2], values = arguments[3];
+        Value ldk = arguments[4], ldv = arguments[5];
+        AppendKernel kernel(k, cache, machine.vectorBytes / 4);
+        Value lanes = emitLaneCount(k, context);
 
-    // The lanes' items stand one after the other; a thread's share may begin and end inside a lane.
-    auto itemsOf = [&](const Lane &lane) { return k.mul(lane.rows, cache.kvHeads); };
-    auto total = k.loop(k.index(0), lanes, 1, {k.index(0)}, [&](Value i, ArrayRef<Value> sum) {
-      return KernelBuilder::Values{k.add(sum[0], itemsOf(emitLane(k, context, i)))};
-    });
-    auto share = k.share(context, thread, total[0]);
-    k.loop(k.index(0), lanes, 1, {k.index(0)}, [&](Value i, ArrayRef<Value> before) {
-      Lane lane = emitLane(k, context, i);
-      Value items = itemsOf(lane);
-      Value begin = k.maximum(k.sub(share.begin, before[0]), 0);
-      Value end = k.minimum(k.sub(share.end, before[0]), items);
-      k.loop(begin, end, 1, [&](Value item) {
-        Value head = k.div(item, lane.rows), index = k.rem(item, lane.rows);
-        Value row = k.add(lane.firstRow, index), token = k.add(lane.past, index);
-        Value page = emitHeadInPage(k, cache, lane, layerOffset, k.div(token, CacheLayout::pageTokens), head);
-        auto head32 = [&](Value base, Value stride, int64_t width) {
-          return k.at(base, k.mul(k.add(k.mul(row, stride), k.mul(head, width)), 4));
-        };
-        kernel.token(head32(keys, ldk, cache.headDim), head32(values, ldv, cache.valueDim), page,
-                     k.rem(token, CacheLayout::pageTokens));
+        // The lanes' items stand one after the other; a thread's share may begin and end inside a lane.
+        auto itemsOf = [&](const Lane &lane) { return k.mul(lane.rows, cache.kvHeads); };
+        auto total = k.loop(k.index(0), lanes, 1, {k.index(0)}, [&](Value i, ArrayRef<Value> sum) {
+          return KernelBuilder::Values{k.add(sum[0], itemsOf(emitLane(k, context, i)))};
+        });
+        auto share = k.share(context, thread, total[0]);
+        k.loop(k.index(0), lanes, 1, {k.index(0)}, [&](Value i, ArrayRef<Value> before) {
+          Lane lane = emitLane(k, context, i);
+          Value items = itemsOf(lane);
+          Value begin = k.maximum(k.sub(share.begin, before[0]), 0);
+          Value end = k.minimum(k.sub(share.end, before[0]), items);
+          k.loop(begin, end, 1, [&](Value item) {
+            Value head = k.div(item, lane.rows), index = k.rem(item, lane.rows);
+            Value row = k.add(lane.firstRow, index), token = k.add(lane.past, index);
+            Value page =
+                emitHeadInPage(k, cache, lane, layerOffset, k.div(token, CacheLayout::pageTokens), head);
+            auto head32 = [&](Value base, Value stride, int64_t width) {
+              return k.at(base, k.mul(k.add(k.mul(row, stride), k.mul(head, width)), 4));
+            };
+            kernel.token(head32(keys, ldk, cache.headDim), head32(values, ldv, cache.valueDim), page,
+                         k.rem(token, CacheLayout::pageTokens));
+          });
+          return KernelBuilder::Values{k.add(before[0], items)};
+        });
       });
-      return KernelBuilder::Values{k.add(before[0], items)};
-    });
-  });
 }

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A row is read twice (layer: three times, so that the variance is a sum of squared differences and keeps its digits
-// when the mean is large); it is in L1 or L2 after the first time. Threads share the rows.
+// A row is read twice (layer: three times, so that the variance is a sum of squared differences and keeps its
+// digits when the mean is large); it is in L1 or L2 after the first time. Threads share the rows.
 //
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
@@ -30,7 +30,8 @@ public:
     Value count = k.constant(k.f32, double(spec.k));
     Value mean;
     if (spec.kind == Norm::Layer)
-      mean = k.splat(k.fdiv(sumOver(x, [&](Value sum, Value v, bool) { return k.fadd(sum, v); }), count), lanes);
+      mean =
+          k.splat(k.fdiv(sumOver(x, [&](Value sum, Value v, bool) { return k.fadd(sum, v); }), count), lanes);
     Value squares = sumOver(x, [&](Value sum, Value v, bool partial) {
       if (mean)
         v = k.fsub(v, mean);
@@ -50,7 +51,8 @@ public:
     k.loop(k.index(0), k.index(whole), lanes, [&](Value i) {
       Value bytes = k.mul(i, 4);
       Value biases = spec.bias ? k.load(type, k.at(bias, bytes)) : Value();
-      k.store(normalized(k.load(type, k.at(x, bytes)), k.load(type, k.at(scale, bytes)), biases), k.at(out, bytes));
+      k.store(normalized(k.load(type, k.at(x, bytes)), k.load(type, k.at(scale, bytes)), biases),
+              k.at(out, bytes));
     });
     if (tail) {
       auto load = [&](Value base) { return k.maskedLoad(type, k.at(base, whole * 4), tail); };
@@ -67,12 +69,14 @@ private:
     int64_t chains = 4, unrolled = whole / (lanes * chains) * (lanes * chains);
     KernelBuilder::Values sums(chains, zero);
     if (unrolled > 0)
-      sums = k.loop(k.index(0), k.index(unrolled), lanes * chains, sums, [&](Value i, ArrayRef<Value> carried) {
-        KernelBuilder::Values next;
-        for (int64_t c = 0; c < chains; ++c)
-          next.push_back(step(carried[c], k.load(type, k.at(k.at(x, k.mul(i, 4)), c * lanes * 4)), false));
-        return next;
-      });
+      sums =
+          k.loop(k.index(0), k.index(unrolled), lanes * chains, sums, [&](Value i, ArrayRef<Value> carried) {
+            KernelBuilder::Values next;
+            for (int64_t c = 0; c < chains; ++c)
+              next.push_back(
+                  step(carried[c], k.load(type, k.at(k.at(x, k.mul(i, 4)), c * lanes * 4)), false));
+            return next;
+          });
     for (int64_t i = unrolled; i < whole; i += lanes) {
       Value &sum = sums[(i - unrolled) / lanes];
       sum = step(sum, k.load(type, k.at(x, i * 4)), false);
@@ -91,18 +95,20 @@ private:
 } // namespace
 
 func::FuncOp pith::cpu::getOrCreateNorm(ModuleOp module, const Machine &machine, const NormSpec &spec) {
-  std::string name = ("norm_" + Twine(spec.kind == Norm::Layer ? "layer" : "rms") + "_" + Twine(spec.k) + "_e" +
-                      Twine::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)) + (spec.bias ? "_bias" : ""))
-                         .str();
-  return getOrCreateKernel(module, name, spec.bias ? 4 : 3, 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
-    Value context = arguments[0], thread = arguments[1], x = arguments[2], scale = arguments[3];
-    Value bias = spec.bias ? arguments[4] : Value();
-    Value out = arguments[spec.bias ? 5 : 4], rows = arguments.back();
-    NormKernel kernel(k, spec, machine.vectorBytes / 4);
-    auto [begin, end] = k.share(context, thread, rows);
-    k.loop(begin, end, 1, [&](Value row) {
-      Value offset = k.mul(row, spec.k * 4);
-      kernel.row(k.at(x, offset), scale, bias, k.at(out, offset));
-    });
-  });
+  std::string name =
+      ("norm_" + Twine(spec.kind == Norm::Layer ? "layer" : "rms") + "_" + Twine(spec.k) + "_e" +
+       Twine::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)) + (spec.bias ? "_bias" : ""))
+          .str();
+  return getOrCreateKernel(
+      module, name, spec.bias ? 4 : 3, 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
+        Value context = arguments[0], thread = arguments[1], x = arguments[2], scale = arguments[3];
+        Value bias = spec.bias ? arguments[4] : Value();
+        Value out = arguments[spec.bias ? 5 : 4], rows = arguments.back();
+        NormKernel kernel(k, spec, machine.vectorBytes / 4);
+        auto [begin, end] = k.share(context, thread, rows);
+        k.loop(begin, end, 1, [&](Value row) {
+          Value offset = k.mul(row, spec.k * 4);
+          kernel.row(k.at(x, offset), scale, bias, k.at(out, offset));
+        });
+      });
 }

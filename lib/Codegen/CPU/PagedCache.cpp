@@ -11,7 +11,9 @@
 using namespace mlir;
 using namespace pith::cpu;
 
-int64_t pith::cpu::elementBytes(CacheLayout::Element element) { return element == CacheLayout::Element::F32 ? 4 : 2; }
+int64_t pith::cpu::elementBytes(CacheLayout::Element element) {
+  return element == CacheLayout::Element::F32 ? 4 : 2;
+}
 
 Type pith::cpu::elementType(KernelBuilder &k, CacheLayout::Element element) {
   switch (element) {
@@ -31,7 +33,9 @@ std::string pith::cpu::nameOf(const CacheLayout &cache) {
   const char *element = cache.element == CacheLayout::Element::F32   ? "f32"
                         : cache.element == CacheLayout::Element::F16 ? "f16"
                                                                      : "bf16";
-  return (Twine(element) + "_" + Twine(cache.kvHeads) + "x" + Twine(cache.headDim) + "x" + Twine(cache.valueDim)).str();
+  return (Twine(element) + "_" + Twine(cache.kvHeads) + "x" + Twine(cache.headDim) + "x" +
+          Twine(cache.valueDim))
+      .str();
 }
 
 Value pith::cpu::emitLaneCount(KernelBuilder &k, Value context) {
@@ -43,22 +47,24 @@ Lane pith::cpu::emitLane(KernelBuilder &k, Value context, Value index) {
   Value lane = k.at(lanes, k.mul(index, sizeof(pith_exec_lane)));
   auto number = [&](size_t offset) { return k.zext(k.load(k.i32, k.at(lane, int64_t(offset))), k.i64); };
   return {number(offsetof(pith_exec_lane, first_row)), number(offsetof(pith_exec_lane, rows)),
-          number(offsetof(pith_exec_lane, past)), k.load(k.ptr, k.at(lane, int64_t(offsetof(pith_exec_lane, pages))))};
+          number(offsetof(pith_exec_lane, past)),
+          k.load(k.ptr, k.at(lane, int64_t(offsetof(pith_exec_lane, pages))))};
 }
 
-Value pith::cpu::emitHeadInPage(KernelBuilder &k, const CacheLayout &cache, const Lane &lane, Value layerOffset,
-                                Value page, Value head) {
+Value pith::cpu::emitHeadInPage(KernelBuilder &k, const CacheLayout &cache, const Lane &lane,
+                                Value layerOffset, Value page, Value head) {
   Value address = k.load(k.ptr, k.at(lane.pages, k.mul(page, 8)));
   return k.at(address, k.add(k.mul(head, cache.headBytes()), layerOffset));
 }
 
-func::FuncOp pith::cpu::getOrCreateLayerKernel(
-    ModuleOp module, StringRef name, const CacheLayout &cache, unsigned pointers, unsigned sizes,
-    llvm::function_ref<void(KernelBuilder &, ArrayRef<Value>, Value)> body) {
-  func::FuncOp shared = getOrCreateKernel(module, name, pointers, sizes + 1,
-                                          [&](KernelBuilder &k, ArrayRef<Value> arguments) {
-                                            body(k, arguments.drop_back(), arguments.back());
-                                          });
+func::FuncOp
+pith::cpu::getOrCreateLayerKernel(ModuleOp module, StringRef name, const CacheLayout &cache,
+                                  unsigned pointers, unsigned sizes,
+                                  llvm::function_ref<void(KernelBuilder &, ArrayRef<Value>, Value)> body) {
+  func::FuncOp shared =
+      getOrCreateKernel(module, name, pointers, sizes + 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
+        body(k, arguments.drop_back(), arguments.back());
+      });
   std::string own = (name + "_at" + Twine(cache.layerOffset)).str();
   return getOrCreateKernel(module, own, pointers, sizes, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
     SmallVector<Value> operands(arguments);

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Threads share rows × heads, so that one row of a decode step is split by heads. Every pair is read before it is
-// written: out may be x.
+// Threads share rows × heads, so that one row of a decode step is split by heads. Every pair is read before
+// it is written: out may be x.
 //
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
@@ -122,8 +122,8 @@ func::FuncOp pith::cpu::getOrCreateRope(ModuleOp module, const Machine &machine,
     k.loop(begin, end, 1, [&](Value item) {
       Value row = k.div(item, spec.heads), headBytes = k.mul(k.rem(item, spec.heads), spec.headDim * 4);
       Value table = k.mul(row, spec.rotaryDim / 2 * 4);
-      kernel.head(k.at(x, k.add(k.mul(k.mul(row, ldx), 4), headBytes)), k.at(cosines, table), k.at(sines, table),
-                  k.at(out, k.add(k.mul(k.mul(row, ldo), 4), headBytes)));
+      kernel.head(k.at(x, k.add(k.mul(k.mul(row, ldx), 4), headBytes)), k.at(cosines, table),
+                  k.at(sines, table), k.at(out, k.add(k.mul(k.mul(row, ldo), 4), headBytes)));
     });
   });
 }

@@ -34,16 +34,18 @@ static constexpr double roundingShift = 12582912.0;
 
 static Value powerOfFraction(KernelBuilder &k, Value fraction, int degree) {
   static const double degree4[] = {0.999999191, 0.693121968, 0.240249811, 0.0559170392, 0.00956051021};
-  static const double degree5[] = {1.00000007, 0.693146949, 0.240221218, 0.0555074262, 0.00967545975, 0.00132669704};
-  static const double degree6[] = {1,           0.693147206,   0.240226466,   0.05550329,
-                                   0.00961851956, 0.00133998603, 0.000153375701};
+  static const double degree5[] = {1.00000007,   0.693146949,   0.240221218,
+                                   0.0555074262, 0.00967545975, 0.00132669704};
+  static const double degree6[] = {
+      1, 0.693147206, 0.240226466, 0.05550329, 0.00961851956, 0.00133998603, 0.000153375701};
   return polynomial(k, fraction,
                     degree == 4   ? ArrayRef<double>(degree4)
                     : degree == 5 ? ArrayRef<double>(degree5)
                                   : ArrayRef<double>(degree6));
 }
 
-/// y * 2^(n + bias - 127), where `shifted` is n + roundingShift: n + bias becomes an exponent field, 0 to 254.
+/// y * 2^(n + bias - 127), where `shifted` is n + roundingShift: n + bias becomes an exponent field, 0 to
+/// 254.
 static Value scaled(KernelBuilder &k, Value y, Value shifted, int bias) {
   Type integers = k.i32;
   if (auto vector = dyn_cast<VectorType>(y.getType()))
@@ -92,8 +94,8 @@ Value KernelBuilder::sigmoid(Value x) {
 
 /// near where |x| < bound, else far; the sign of x on both.
 static Value odd(KernelBuilder &k, Value x, Value magnitude, double bound, Value near, Value far) {
-  Value isNear = arith::CmpFOp::create(k.b, k.loc, arith::CmpFPredicate::OLT, magnitude,
-                                       k.constant(x.getType(), bound));
+  Value isNear =
+      arith::CmpFOp::create(k.b, k.loc, arith::CmpFPredicate::OLT, magnitude, k.constant(x.getType(), bound));
   return LLVM::CopySignOp::create(k.b, k.loc, x.getType(), k.select(isNear, near, far), x);
 }
 
@@ -109,7 +111,7 @@ Value KernelBuilder::tanh(Value x) {
 
 Value KernelBuilder::erf(Value x) {
   // |x| < 1: x p(x^2). Above: 1 - 2^-q(|x|), where q fits -log2(erfc) up to 4; erf(4) is 1 in f32.
-  static const double small[] = {1.12837911,    -0.37612626,    0.112835854,  -0.026853811,
+  static const double small[] = {1.12837911,    -0.37612626,     0.112835854,  -0.026853811,
                                  0.00518832728, -0.000801019138, 7.85385491e-5};
   static const double large[] = {0.000492697232, 1.62604606,    0.920648277,    0.148751706,
                                  -0.0315057188,  0.00425258512, -0.000268889737};

@@ -10,10 +10,10 @@
 // contiguous elements that LLVM vectorizes. Sums over the innermost reduction loops are kept in registers.
 //
 //===----------------------------------------------------------------------===//
+#include "TeamLoops.h"
 #include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -109,7 +109,7 @@ private:
         scf::YieldOp::create(b, loc, next);
     }
     if (depth + 1 == kinds.size())
-      loop->setAttr("pith.innermost", b.getUnitAttr());
+      pith::markVectorizable(loop);
     SmallVector<Value> results(loop.getResults());
     if (opensSums) {
       unsigned next = 0;

@@ -29,6 +29,26 @@ Tensor toHeadMajor(Importer &im, const Tensor &x, int64_t heads);
 /// Rotary embedding of x [batch, length, heads * head_dim]; cos and sin broadcast to [batch, length, rotary_dim / 2].
 std::optional<Tensor> rotate(Node &node, const Tensor &x, Tensor cos, Tensor sin, int64_t headDim, bool interleaved);
 
+/// What pith.attention takes; values of q, k, v are [batch, tokens, channels].
+struct AttentionParts {
+  Tensor q, k, v;
+  int64_t heads = 1, kvHeads = 1;
+  double scale = 0; ///< 0: 1 / sqrt(head_dim)
+  bool causal = false;
+  float softcap = 0;
+  Tensor keep;  ///< i1 [B|1, heads|1, S|1, T|1]: false hides; may have no value
+  Tensor bias;  ///< float of such a shape, added; may have no value
+  Tensor sinks; ///< [heads]; may have no value
+
+  void hide(Importer &im, Node &node, const Tensor &alsoKeep);
+};
+std::optional<Tensor> attend(Node &node, AttentionParts parts);
+
+/// Keys that the query at position p [B|1, S] may see of `length`: j <= p, and j > p - window if there is one.
+Tensor keepUpTo(Importer &im, const Tensor &p, const Expr &length, std::optional<int64_t> window);
+
+void addGroupQueryAttention(OpTable &table);
+
 } // namespace pith::onnx
 
 #endif // PITH_IMPORT_ONNX_BLOCKS_H

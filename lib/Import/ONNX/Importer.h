@@ -14,6 +14,7 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringSet.h"
+#include <array>
 #include <deque>
 
 namespace pith::onnx {
@@ -158,7 +159,7 @@ private:
   std::map<Expr, mlir::Value> indices;
   std::deque<Val> vals;
   std::vector<std::unique_ptr<Initializer>> initializers;
-  std::map<std::tuple<const void *, const void *, const void *, mlir::Type>, mlir::FlatSymbolRefAttr> weights;
+  std::map<std::array<const void *, 4>, mlir::FlatSymbolRefAttr> weights; ///< by initializers and type
   llvm::StringSet<> symbolNames, uses;
   llvm::StringMap<int64_t> opsets;
   SymbolId settled = 0;

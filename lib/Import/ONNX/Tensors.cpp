@@ -52,7 +52,7 @@ Tensor Importer::reshape(const Tensor &source, ArrayRef<Expr> shape) {
   if (sameShape(source.shape, shape))
     return {conform(source), Shape(shape)};
   RankedTensorType type = typeOf(source.element(), shape);
-  auto from = cast<RankedTensorType>(source.value.getType());
+  auto from = llvm::cast<RankedTensorType>(source.value.getType());
   if (from.hasStaticShape() && type.hasStaticShape() && from.getNumElements() != type.getNumElements()) {
     if (current && !current->failed)
       current->error() << "cannot give a tensor of shape " << symbols.print(source.shape) << " the shape "
@@ -208,7 +208,7 @@ Tensor Importer::div(const Tensor &a, const Tensor &b) { return binary<arith::Di
 
 Tensor Importer::castTo(const Tensor &source, Type to) {
   Type from = source.element();
-  RankedTensorType type = cast<RankedTensorType>(source.value.getType()).clone(to);
+  RankedTensorType type = llvm::cast<RankedTensorType>(source.value.getType()).clone(to);
   auto emit = [&](auto op) -> Tensor {
     using OpTy = decltype(op);
     return {builder.createOrFold<OpTy>(loc, type, source.value), source.shape};

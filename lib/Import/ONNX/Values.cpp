@@ -328,7 +328,7 @@ RankedTensorType Importer::typeOf(Type element, ArrayRef<Expr> shape) {
 
 Value Importer::conform(const Tensor &tensor) {
   RankedTensorType type = typeOf(tensor.element(), tensor.shape);
-  auto found = cast<RankedTensorType>(tensor.value.getType());
+  auto found = llvm::cast<RankedTensorType>(tensor.value.getType());
   if (found == type)
     return tensor.value;
   if (!tensor::CastOp::areCastCompatible(TypeRange(found), TypeRange(type))) {

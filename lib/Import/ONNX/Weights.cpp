@@ -31,7 +31,7 @@ static Attribute piece(MLIRContext *context, const Initializer &init) {
 
 FlatSymbolRefAttr Importer::weight(const Initializer &data, RankedTensorType type, const Initializer *scales,
                                    const Initializer *zeros) {
-  FlatSymbolRefAttr &symbol = weights[{&data, scales, zeros, type}];
+  FlatSymbolRefAttr &symbol = weights[{&data, scales, zeros, type.getAsOpaquePointer()}];
   if (symbol)
     return symbol;
   std::string base = data.name.empty() ? "weight" : data.name, name = base;

@@ -69,8 +69,8 @@ enum {
 
 /* Writes the ids to ids[0 .. *count). If `capacity` is less than the number of ids, nothing is written
  * to ids, *count is the number needed and the status is PITH_TOKENIZER_TOO_SMALL; `ids` may be null if
- * capacity is 0. A byte-level tokenizer never needs more than text_size ids plus what ADD_SPECIAL adds
- * plus one. */
+ * capacity is 0. A first call with room for text_size + 16 ids nearly always fits (only normalizers and
+ * post-processors can ask for more). */
 pith_tokenizer_status pith_tokenizer_encode(const pith_tokenizer *tokenizer, const char *text,
                                             size_t text_size, uint32_t flags, int32_t *ids,
                                             size_t capacity, size_t *count, char *message,

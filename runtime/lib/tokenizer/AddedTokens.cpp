@@ -31,7 +31,7 @@ std::vector<AddedToken> readAddedTokens(const Node &node) {
   return tokens;
 }
 
-TokenFinder::TokenFinder() : wordCharacter(Pattern::regex("\\w", "added_tokens")) {}
+TokenFinder::TokenFinder() : wordCharacter(Pattern::regex(R"([\w\p{Join_Control}])", "added_tokens")) {}
 
 void TokenFinder::add(const AddedToken &token, std::string written) {
   if (written.empty())
@@ -102,9 +102,6 @@ void TokenFinder::cut(std::string_view text, bool plain, std::vector<Part> &part
     at = end;
     if ((plain && token.special) || (token.singleWord && !standsAlone(text, begin, end)))
       continue;
-    if (begin < done) // its front was taken by the white space of the token before
-      begin = done;
-    end = std::max(end, begin);
     while (token.lstrip && begin > done) {
       const size_t previous = previousCharacter(text, begin);
       if (!isWhiteSpace(characterAt(text, previous).code))
@@ -120,6 +117,8 @@ void TokenFinder::cut(std::string_view text, bool plain, std::vector<Part> &part
     if (begin > done)
       parts.push_back({done, begin, -1});
     parts.push_back({begin, end, token.id});
+    // A token inside white space that its predecessor took along makes `done` go back: the reference
+    // reads that white space twice, and ids must equal the reference's.
     done = end;
   }
   if (done < text.size())

@@ -32,6 +32,8 @@ public:
   /// A text's first token may write other bytes than a later one.
   bool firstDiffers() const { return joinWithSpaces || !dropInFirst.empty(); }
 
+  bool isByteLevel() const { return byteLevel; }
+
   /// Of this character (none if empty), as many as `stripCount` are dropped at the front of a text.
   const std::string &stripped() const { return stripCharacter; }
   uint32_t stripCount() const { return stripLimit; }

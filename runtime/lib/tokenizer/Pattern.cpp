@@ -11,6 +11,8 @@
 
 #include <pcre2.h>
 
+#include <algorithm>
+
 namespace pith::tokenizer {
 
 namespace {
@@ -40,6 +42,7 @@ std::string describe(int error) {
 ///   \s \S  White_Space; PCRE2 adds U+180E
 ///   \w \W  letters, marks, digits and connectors; PCRE2 has neither marks nor all connectors
 ///   \h     a hexadecimal digit; PCRE2: horizontal space
+///   \uHHHH a code point; PCRE2 has \x{HHHH} only
 ///   [..&&..] and [..[..]..] intersect and nest; PCRE2 reads the characters
 std::string translate(const std::string &source, const std::string &where) {
   const std::string word = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
@@ -71,6 +74,14 @@ std::string translate(const std::string &source, const std::string &where) {
       case 'h':
         out += inClass ? "0-9a-fA-F" : "[0-9a-fA-F]";
         break;
+      case 'u': {
+        const size_t digits = source.find_first_not_of("0123456789abcdefABCDEF", i + 1);
+        if (std::min(digits, source.size()) < i + 5)
+          refuse("'\\u' without four hexadecimal digits");
+        out += "\\x{" + source.substr(i + 1, 4) + "}";
+        i += 4;
+        break;
+      }
       case 'H':
         refuse("'\\H'");
         break;

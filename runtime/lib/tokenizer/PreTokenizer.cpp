@@ -240,7 +240,7 @@ void addSteps(const Node &node, int depth, Steps &steps) {
   } else if (type == "Punctuation") {
     split(fixedPattern(R"([\p{P}$+<=>^`|~])"), parseBehavior(node.at("behavior"), "Isolated"));
   } else if (type == "Whitespace") {
-    split(fixedPattern(R"(\w+|[^\w\s]+)"), SplitBehavior::Removed, true);
+    split(fixedPattern(R"([\w\p{Join_Control}]+|[^\w\p{Join_Control}\s]+)"), SplitBehavior::Removed, true);
   } else if (type == "WhitespaceSplit") {
     split(fixedPattern(R"(\s)"), SplitBehavior::Removed);
   } else if (type == "CharDelimiterSplit") {

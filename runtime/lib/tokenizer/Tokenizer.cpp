@@ -106,9 +106,12 @@ void Tokenizer::fillVocabulary() {
     Entry &entry = vocabulary[id];
     if (!entry.token)
       continue;
-    entry.bytes = decoder->bytesOf(*entry.token, addedOfId[id]);
+    const AddedToken *addedToken = addedOfId[id];
+    const bool keepsNormalForm = addedToken && addedToken->normalized && !decoder->isByteLevel();
+    const std::string written = keepsNormalForm ? normalizer.apply(addedToken->content) : *entry.token;
+    entry.bytes = decoder->bytesOf(written, addedToken);
     if (decoder->firstDiffers())
-      entry.firstBytes = decoder->bytesOfFirst(*entry.token, addedOfId[id]);
+      entry.firstBytes = decoder->bytesOfFirst(written, addedToken);
   }
 }
 

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A sequence with scattered pages full of NaN, the cache's layout read element by element, and attention as the
-// formula says it, for the tests of the append and attention kernels.
+// A sequence with scattered pages full of NaN, the cache's layout read element by element, and attention as
+// the formula says it, for the tests of the append and attention kernels.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_TEST_UNIT_CPU_ATTENTIONREFERENCE_H
@@ -38,7 +38,9 @@ inline float bf16ToFloat(uint16_t h) {
   return value;
 }
 
-inline int64_t elementBytes(const CacheLayout &cache) { return cache.element == CacheLayout::Element::F32 ? 4 : 2; }
+inline int64_t elementBytes(const CacheLayout &cache) {
+  return cache.element == CacheLayout::Element::F32 ? 4 : 2;
+}
 
 inline float readElement(const CacheLayout &cache, const uint8_t *base, int64_t index) {
   if (cache.element == CacheLayout::Element::F32) {
@@ -51,8 +53,8 @@ inline float readElement(const CacheLayout &cache, const uint8_t *base, int64_t 
   return cache.element == CacheLayout::Element::F16 ? halfToFloat(bits) : bf16ToFloat(bits);
 }
 
-/// One sequence: its pages stand in random order in one allocation, and every byte of them is 0xff (a NaN in each of
-/// the three element types) until something is appended.
+/// One sequence: its pages stand in random order in one allocation, and every byte of them is 0xff (a NaN in
+/// each of the three element types) until something is appended.
 class PagedSequence {
 public:
   PagedSequence(const CacheLayout &cache, int64_t tokens, std::mt19937 &rng) : cache(cache) {
@@ -67,7 +69,8 @@ public:
   }
 
   float key(int64_t head, int64_t token, int64_t d) const {
-    return readElement(cache, headBase(head, token), token % 64 / 16 * 16 * cache.headDim + d * 16 + token % 16);
+    return readElement(cache, headBase(head, token),
+                       token % 64 / 16 * 16 * cache.headDim + d * 16 + token % 16);
   }
   float value(int64_t head, int64_t token, int64_t d) const {
     return readElement(cache, headBase(head, token), 64 * cache.headDim + token % 64 * cache.valueDim + d);
@@ -84,8 +87,9 @@ private:
 };
 
 /// out [valueDim] for one query row of one head at position `p`.
-inline std::vector<double> referenceAttention(const AttentionSpec &spec, const PagedSequence &sequence, const float *q,
-                                              int64_t head, int64_t p, const float *sinks, const float *slopes) {
+inline std::vector<double> referenceAttention(const AttentionSpec &spec, const PagedSequence &sequence,
+                                              const float *q, int64_t head, int64_t p, const float *sinks,
+                                              const float *slopes) {
   const CacheLayout &cache = spec.cache;
   int64_t kvHead = head / (spec.heads / cache.kvHeads);
   int64_t first = spec.window > 0 ? std::max<int64_t>(0, p - spec.window + 1) : 0;

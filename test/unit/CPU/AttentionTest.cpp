@@ -26,7 +26,8 @@ std::vector<std::string> machines() { return {"host", "x86-64-v3"}; }
 /// The kernels of one spec, compiled for one machine.
 class Kernels {
 public:
-  Kernels(const std::string &machine, const AttentionSpec &spec) : spec(spec), harness(*Machine::fromName(machine)) {
+  Kernels(const std::string &machine, const AttentionSpec &spec)
+      : spec(spec), harness(*Machine::fromName(machine)) {
     append = getOrCreateKVAppend(*harness.module, harness.machine, spec.cache).getName().str();
     attention = getOrCreateAttention(*harness.module, harness.machine, spec).getName().str();
     error = harness.compile();
@@ -35,8 +36,8 @@ public:
   void callAppend(Team &team, const float *k, const float *v, int64_t ldk, int64_t ldv) {
     harness.call(team, append, k, v, ldk, ldv);
   }
-  void callAttention(Team &team, const float *q, float *out, const float *sinks, const float *slopes, int64_t ldq,
-                     int64_t ldo) {
+  void callAttention(Team &team, const float *q, float *out, const float *sinks, const float *slopes,
+                     int64_t ldq, int64_t ldo) {
     if (spec.sinks && spec.alibi)
       harness.call(team, attention, q, out, sinks, slopes, ldq, ldo);
     else if (spec.sinks || spec.alibi)
@@ -63,7 +64,8 @@ struct Tokens {
   std::vector<float> q, k, v;
 };
 
-/// One step over lanes: appends and attends. Rows are put in matrices with leading dimensions wider than needed.
+/// One step over lanes: appends and attends. Rows are put in matrices with leading dimensions wider than
+/// needed.
 class Step {
 public:
   Step(Kernels &kernels, Team &team, const float *sinks, const float *slopes)
@@ -189,9 +191,9 @@ void checkBatch(const std::string &machine, const AttentionSpec &spec, const std
       for (int64_t r = 0; r < shapes[i].rows; ++r, ++row)
         for (int64_t h = 0; h < spec.heads; ++h) {
           int64_t position = shapes[i].past + r;
-          std::vector<double> want =
-              referenceAttention(spec, sequences[i], &tokens[i].q[(position * spec.heads + h) * spec.cache.headDim], h,
-                                 position, heads.sinks.data(), heads.slopes.data());
+          std::vector<double> want = referenceAttention(
+              spec, sequences[i], &tokens[i].q[(position * spec.heads + h) * spec.cache.headDim], h, position,
+              heads.sinks.data(), heads.slopes.data());
           for (int64_t d = 0; d < dim; ++d)
             ASSERT_NEAR(out[(row * spec.heads + h) * dim + d], want[d], tolerance)
                 << "lane " << i << " row " << r << " head " << h << " column " << d;
@@ -203,13 +205,15 @@ void checkBatch(const std::string &machine, const AttentionSpec &spec, const std
       Step alone(kernels, team, heads.sinks.data(), heads.slopes.data());
       alone.add(tokens[i], sequences[i], shapes[i]);
       std::vector<float> own = alone.run();
-      EXPECT_EQ(std::memcmp(own.data(), out.data() + row * spec.heads * dim, own.size() * 4), 0) << "lane " << i;
+      EXPECT_EQ(std::memcmp(own.data(), out.data() + row * spec.heads * dim, own.size() * 4), 0)
+          << "lane " << i;
       row += shapes[i].rows;
     }
   }
 }
 
-AttentionSpec makeSpec(Element element, int64_t kvHeads, int64_t group, int64_t headDim, int64_t valueDim = 0) {
+AttentionSpec makeSpec(Element element, int64_t kvHeads, int64_t group, int64_t headDim,
+                       int64_t valueDim = 0) {
   AttentionSpec spec;
   spec.cache.element = element;
   spec.cache.kvHeads = kvHeads;
@@ -221,7 +225,8 @@ AttentionSpec makeSpec(Element element, int64_t kvHeads, int64_t group, int64_t 
   return spec;
 }
 
-const std::vector<LaneShape> mixedLanes = {{0, 1}, {1, 1}, {15, 2}, {16, 5}, {63, 1}, {64, 33}, {65, 1}, {200, 70}, {0, 70}};
+const std::vector<LaneShape> mixedLanes = {{0, 1},   {1, 1},  {15, 2},   {16, 5}, {63, 1},
+                                           {64, 33}, {65, 1}, {200, 70}, {0, 70}};
 
 class AttentionShapes : public testing::TestWithParam<std::string> {};
 

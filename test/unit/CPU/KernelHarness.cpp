@@ -13,6 +13,7 @@
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/raw_ostream.h"
 #include <dlfcn.h>
+#include <chrono>
 #include <immintrin.h>
 
 using namespace pith;
@@ -52,8 +53,10 @@ void Team::wait() {
   for (int spins = 0; epoch.load(std::memory_order_acquire) == before; ++spins) {
     if (spins < 2000)
       _mm_pause();
-    else
+    else if (spins < 2100)
       std::this_thread::yield();
+    else // more threads than free cores
+      std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
 }
 

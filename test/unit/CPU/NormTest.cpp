@@ -14,7 +14,8 @@ using namespace pith;
 using namespace pith::cpu;
 using namespace pith::test;
 
-static std::vector<double> referenceNorm(const NormSpec &spec, const float *x, const float *scale, const float *bias) {
+static std::vector<double> referenceNorm(const NormSpec &spec, const float *x, const float *scale,
+                                         const float *bias) {
   double mean = 0, squares = 0;
   if (spec.kind == Norm::Layer) {
     for (int64_t i = 0; i < spec.k; ++i)
@@ -60,7 +61,8 @@ static void check(const std::string &machine, const NormSpec &spec) {
         std::vector<double> want = referenceNorm(spec, x.data() + row * spec.k, scale.data(), bias.data());
         // Layer: x - mean loses what 20 has more digits than 1.
         for (int64_t i = 0; i < spec.k; ++i)
-          ASSERT_NEAR(out[row * spec.k + i], want[i], 2e-6 * (std::abs(want[i]) + 1) * (spec.kind == Norm::Layer ? 8 : 1))
+          ASSERT_NEAR(out[row * spec.k + i], want[i],
+                      2e-6 * (std::abs(want[i]) + 1) * (spec.kind == Norm::Layer ? 8 : 1))
               << "row " << row << " column " << i;
       }
       for (int64_t i = 0; i < 16; ++i)

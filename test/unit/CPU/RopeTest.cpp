@@ -57,7 +57,8 @@ static void check(const std::string &machine, const RopeSpec &spec) {
       std::copy(x.begin(), x.end(), before.begin());
       harness.call(team, name, x.data(), cosines.data(), sines.data(), x.data(), rows, ldx, ldx);
       for (int64_t row = 0; row < rows; ++row) {
-        EXPECT_EQ(std::memcmp(x.data() + row * ldx, out.data() + row * ldo, width * 4), 0) << "in place, row " << row;
+        EXPECT_EQ(std::memcmp(x.data() + row * ldx, out.data() + row * ldo, width * 4), 0)
+            << "in place, row " << row;
         for (int64_t i = width; i < ldx; ++i)
           EXPECT_EQ(x[row * ldx + i], before[row * ldx + i]);
       }
@@ -67,8 +68,16 @@ static void check(const std::string &machine, const RopeSpec &spec) {
 TEST(Rope, AgainstReference) {
   for (std::string machine : {"host", "x86-64-v3"})
     for (bool interleaved : {false, true})
-      for (auto [heads, headDim, rotaryDim] :
-           {std::tuple{1, 64, 64}, {5, 64, 64}, {3, 128, 128}, {2, 80, 32}, {3, 100, 20}, {4, 4, 2}, {2, 6, 6},
-            {2, 96, 48}, {3, 64, 0}, {1, 80, 80}, {2, 60, 58}})
+      for (auto [heads, headDim, rotaryDim] : {std::tuple{1, 64, 64},
+                                               {5, 64, 64},
+                                               {3, 128, 128},
+                                               {2, 80, 32},
+                                               {3, 100, 20},
+                                               {4, 4, 2},
+                                               {2, 6, 6},
+                                               {2, 96, 48},
+                                               {3, 64, 0},
+                                               {1, 80, 80},
+                                               {2, 60, 58}})
         check(machine, {heads, headDim, rotaryDim, interleaved});
 }

@@ -8,25 +8,11 @@
 #include "TestFile.h"
 
 #include <atomic>
-#include <cstdlib>
-#include <new>
 #include <thread>
 
 using namespace pith::test;
 
-namespace {
-std::atomic<size_t> allocations{0};
-} // namespace
-
-// Counts what the runtime takes from the heap.
-void *operator new(size_t size) {
-  ++allocations;
-  if (void *memory = std::malloc(size ? size : 1))
-    return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void *memory) noexcept { std::free(memory); }
-void operator delete(void *memory, size_t) noexcept { std::free(memory); }
+extern std::atomic<size_t> heapAllocations; // AllocationCount.cpp
 
 namespace {
 
@@ -168,12 +154,12 @@ TEST_P(StepTest, NoAllocationInDecodeAfterWarmUp) {
   size_t before = 0;
   for (int i = 0; i < 200; ++i) {
     if (i == 3)
-      before = allocations;
+      before = heapAllocations;
     int32_t token = -1;
     ASSERT_EQ(pith_step(session.get(), lanes, 2, nullptr, result.get(), nullptr), PITH_OK);
     ASSERT_EQ(pith_sample(sampler.get(), result.get(), &draw, 1, &token, nullptr), PITH_OK);
   }
-  EXPECT_EQ(allocations, before);
+  EXPECT_EQ(heapAllocations, before);
 }
 
 TEST_P(StepTest, WrongLanes) {

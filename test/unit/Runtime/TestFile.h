@@ -10,6 +10,7 @@
 #include "pith/file.h"
 #include "pith/runtime.h"
 
+#include <cstring>
 #include <gtest/gtest.h>
 #include <memory>
 #include <string>

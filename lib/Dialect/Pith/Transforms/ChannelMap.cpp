@@ -318,7 +318,7 @@ std::optional<Channels> ChannelMap::computeElementwise(Operation *op, int64_t tr
 std::optional<ChannelMap::Table> ChannelMap::find(ArrayRef<Term> wanted) {
   for (const Key &entry : order) {
     const Channels *channels = cache.find(entry)->second.get();
-    if (!channels || entry.second != 1 || hasX(*channels) || channels->size() < wanted.size())
+    if (!channels || hasX(*channels) || channels->size() < wanted.size())
       continue;
     auto term = [&](int64_t channel) { return (*channels)[channel].size() == 1 ? &(*channels)[channel][0] : nullptr; };
     int64_t count = channels->size(), last = wanted.size() - 1;
@@ -335,7 +335,7 @@ std::optional<ChannelMap::Table> ChannelMap::find(ArrayRef<Term> wanted) {
                  std::abs(wanted[k].factor - ratio * found->factor) <= 1e-6 * std::abs(wanted[k].factor);
         }
         if (same)
-          return Table{entry.first, first, stride, ratio};
+          return Table{entry.first, entry.second, first, stride, ratio};
       }
   }
   return std::nullopt;

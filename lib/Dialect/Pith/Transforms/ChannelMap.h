@@ -36,6 +36,7 @@ public:
   /// A value free of x whose channels first, first + stride, … are these expressions times one factor.
   struct Table {
     mlir::Value value;
+    int64_t trailing; // dimensions that are channels
     int64_t first, stride;
     double factor;
   };

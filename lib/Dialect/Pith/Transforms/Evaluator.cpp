@@ -145,7 +145,7 @@ bool Evaluator::computeShape(OpResult value, Node &result) {
   };
   // Token-major operations: the tokens are x's, the channels are static.
   auto tokensOf = [&](const Shape &x) {
-    if (x.size() != shape.size())
+    if (x.size() != shape.size() && x.size() + 1 != shape.size()) // ids of an embedding have no channels
       return false;
     for (auto [size, from] : llvm::zip(shape, x))
       if (ShapedType::isDynamic(size))

@@ -15,6 +15,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/Remarks.h"
+#include "llvm/ADT/DenseSet.h"
 #include "llvm/ADT/MapVector.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -34,7 +35,7 @@ bool isAttention(Operation *op) { return isa<AttentionOp, CacheAttentionOp>(op);
 
 /// The operations that depend on the data of `tokens`, in order.
 OpSet dependentOn(Value tokens) {
-  llvm::SmallPtrSet<Operation *, 64> seen;
+  llvm::DenseSet<Operation *> seen;
   SmallVector<Value> work{tokens};
   while (!work.empty())
     for (Operation *user : work.pop_back_val().getUsers())
@@ -50,8 +51,8 @@ OpSet dependentOn(Value tokens) {
 /// Immediate dominators of the operations on the way from the tokens to `sink`; null is the tokens themselves.
 class Dominators {
 public:
-  Dominators(const OpSet &dependent, Operation *sink) {
-    llvm::SmallPtrSet<Operation *, 64> live{sink};
+  Dominators(Value tokens, const OpSet &dependent, Operation *sink) {
+    llvm::DenseSet<Operation *> live;
     for (Operation *op : llvm::reverse(dependent.getArrayRef()))
       if (op == sink || llvm::any_of(op->getUsers(), [&](Operation *user) { return live.contains(user); }))
         live.insert(op);
@@ -62,8 +63,7 @@ public:
       Operation *dominator = nullptr;
       for (Value operand : op->getOperands()) {
         Operation *source = operand.getDefiningOp();
-        bool isInput = isa<BlockArgument>(operand) && !dependentArgument(operand, dependent);
-        if (isInput || (source && !known.count(source)))
+        if (source ? !known.count(source) : operand != tokens)
           continue;
         dominator = first ? source : meet(dominator, source);
         first = false;
@@ -73,21 +73,13 @@ public:
   }
 
   Operation *of(Operation *op) const { return known.lookup(op).dominator; }
-  bool contains(Operation *op) const { return known.count(op); }
+  bool contains(Operation *op) const { return known.contains(op); }
 
 private:
   struct Entry {
     Operation *dominator = nullptr;
     unsigned depth = 0;
   };
-  /// An argument counts as the source if what it feeds is dependent through it.
-  static bool dependentArgument(Value argument, const OpSet &dependent) {
-    return llvm::any_of(argument.getUsers(), [&](Operation *user) {
-      return dependent.contains(user) && llvm::none_of(user->getOperands(), [&](Value operand) {
-               return operand.getDefiningOp() && dependent.contains(operand.getDefiningOp());
-             });
-    });
-  }
   Operation *meet(Operation *a, Operation *b) {
     while (a != b) {
       unsigned depthA = a ? known[a].depth : 0, depthB = b ? known[b].depth : 0;
@@ -140,7 +132,7 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     OpSet dependent = dependentOn(tokens);
     if (!sink || !dependent.contains(sink))
       return missed(func, func.getLoc(), "the first output does not depend on the tokens");
-    Dominators dominators(dependent, sink);
+    Dominators dominators(tokens, dependent, sink);
     SmallVector<Operation *> cuts;
     for (Operation *op = sink; op; op = dominators.of(op))
       cuts.push_back(op);
@@ -154,15 +146,17 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     SmallVector<Value> bounds = findBounds(cuts, attentions, dominators);
     if (bounds.size() < 2)
       return missed(func, attentions.front()->getLoc(), "no value that all tokens' data passes bounds the attention");
-    int64_t index = 0;
     SmallVector<Span> spans;
     for (size_t i = 0; i + 1 < bounds.size(); ++i) {
       spans.push_back(collect(bounds[i], bounds[i + 1], dependent));
       if (Operation *leak = findLeak(spans.back()))
         return missed(func, leak->getLoc(), "a value of the block is used outside of it");
     }
-    for (const Span &span : spans)
-      outline(span, index++);
+    Value stream = bounds.front();
+    for (auto [i, span] : llvm::enumerate(spans)) {
+      span.start = stream; // what the block before gives
+      stream = outline(span, i);
+    }
     remark::passed(func.getLoc(), remark::RemarkOpts::name("blocks").category(getArgument()).function(func.getName()))
         << remark::add("blocks: {0}", spans.size());
   }
@@ -274,7 +268,7 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     return nullptr;
   }
 
-  static void outline(const Span &span, int64_t index) {
+  static Value outline(const Span &span, int64_t index) {
     // The states come in at their first version and leave at their last.
     llvm::SetVector<Value> states;
     for (Operation *op : span.ops)
@@ -311,6 +305,7 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
       outer.replaceUsesWithIf(inner, [&](OpOperand &use) { return use.getOwner()->getBlock() == body; });
     builder.setInsertionPointToEnd(body);
     YieldOp::create(builder, loc, outputs);
+    return block.getResult();
   }
 };
 

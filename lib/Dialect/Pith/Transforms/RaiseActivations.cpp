@@ -134,7 +134,7 @@ SmallVector<Value> candidates(Value root) {
     }
     level = std::move(next);
   }
-  return found.takeVector();
+  return llvm::to_vector(found.getArrayRef());
 }
 
 std::optional<ActivationKind> classify(Value root, Value input) {
@@ -222,7 +222,7 @@ void raise(func::FuncOp entry) {
   });
 }
 
-struct RaiseActivationsPass : impl::RaiseActivationsBase<RaiseActivationsPass> {
+struct RaiseActivationsPass : pith::impl::RaiseActivationsBase<RaiseActivationsPass> {
   void runOnOperation() override {
     for (func::FuncOp entry : entryFunctions(getOperation())) {
       raise(entry);

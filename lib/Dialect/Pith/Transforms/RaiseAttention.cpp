@@ -238,6 +238,10 @@ private:
     if (!queries || !keys || !values)
       return miss("queries, keys or values cannot be laid out by token");
     double scale = scores.scale * q.factor * k.factor;
+    // The product of two rounded roots is what they are the roots of.
+    double usual = 1.0 / std::sqrt(static_cast<double>(*headDim));
+    if (std::abs(scale - usual) < 1e-6 * usual)
+      scale = usual;
     SmallVector<int64_t> type(cast<RankedTensorType>(queries.getType()).getShape());
     type.back() = *heads * *valueDim;
     Type element = cast<RankedTensorType>(output.getType()).getElementType();
@@ -408,7 +412,7 @@ private:
   OpBuilder builder;
 };
 
-struct RaiseAttentionPass : impl::RaiseAttentionBase<RaiseAttentionPass> {
+struct RaiseAttentionPass : pith::impl::RaiseAttentionBase<RaiseAttentionPass> {
   void runOnOperation() override {
     for (func::FuncOp entry : entryFunctions(getOperation())) {
       AttentionRaiser(entry).run();

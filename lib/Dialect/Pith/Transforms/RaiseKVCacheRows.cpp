@@ -85,6 +85,10 @@ Value RowBuilder::withDims(Value row, ArrayRef<int64_t> dims) {
   RankedTensorType type = rowType(row, dims);
   if (row.getType() == type)
     return row;
+  // There and back again is nothing; every row form has the same rows.
+  if (auto inner = row.getDefiningOp<ReshapeOp>())
+    if (auto from = dyn_cast<RankedTensorType>(inner.getSource().getType()); from && from.getRank() && from.isDynamicDim(0))
+      return withDims(inner.getSource(), dims);
   return ReshapeOp::create(builder, row.getLoc(), type, row, ValueRange{inputs.rows});
 }
 

@@ -144,6 +144,49 @@ Attribute sliceRows(Attribute piece, int64_t total, int64_t first, int64_t rows)
   return DenseElementsAttr::getFromRawBuffer(sliced, elements.getRawData().slice(first * row, rows * row));
 }
 
+/// slice(view(linear)) -> view(slice(linear)) where the slice takes a run of an outermost part of the channels: the query of a
+/// packed projection that is seen as [3, heads, head_dim] per row.
+void sliceBelowView(Views &views, tensor::ExtractSliceOp slice) {
+  Value source = slice.getSource();
+  if (!isViewOp(source.getDefiningOp()) || rankOf(source) != rankOf(slice.getResult()) || !slice.hasUnitStride() ||
+      !llvm::all_of(source.getUsers(), [](Operation *user) { return isa<tensor::ExtractSliceOp>(user); }))
+    return;
+  View view = views.of(source);
+  if (!view.base.getDefiningOp<LinearOp>() || view.hasBroadcast())
+    return;
+  std::optional<int64_t> cut;
+  for (int64_t dim = 0; dim < rankOf(source); ++dim)
+    if (views.sizes.of(source, dim) != views.sizes.of(slice.getResult(), dim)) {
+      if (cut)
+        return;
+      cut = dim;
+    }
+  int64_t channels = rankOf(view.base) - 1, width = lastDim(view.base);
+  if (!cut || view.dims[*cut].size() != 1 || ShapedType::isDynamic(width))
+    return;
+  Atom &atom = view.dims[*cut][0];
+  auto first = getConstantIntValue(slice.getMixedOffsets()[*cut]), count = getConstantIntValue(slice.getMixedSizes()[*cut]);
+  auto stride = atom.stride.constant();
+  if (atom.dim != channels || !first || !count || !stride || atom.stride * atom.extent != Extent(width))
+    return;
+  OpBuilder builder(slice);
+  SmallVector<OpFoldResult> offsets, counts, strides(channels + 1, builder.getIndexAttr(1));
+  for (int64_t dim = 0; dim < channels; ++dim) {
+    offsets.push_back(builder.getIndexAttr(0));
+    Extent extent = views.sizes.of(view.base, dim);
+    counts.push_back(extent.constant() ? OpFoldResult(builder.getIndexAttr(*extent.constant()))
+                                       : OpFoldResult(views.sizes.materialize(builder, slice.getLoc(), extent)));
+  }
+  offsets.push_back(builder.getIndexAttr(*first * *stride));
+  counts.push_back(builder.getIndexAttr(*count * *stride));
+  view.base = tensor::ExtractSliceOp::create(builder, slice.getLoc(), view.base, offsets, counts, strides);
+  atom.extent = Extent(*count);
+  if (*count == 1)
+    view.dims[*cut].clear();
+  if (Value value = views.materialize(builder, slice.getLoc(), view))
+    slice.getResult().replaceAllUsesWith(castTo(builder, slice.getLoc(), value, slice.getType()));
+}
+
 /// Splits linears into the ranges of channels that their users take.
 class Splitter {
 public:
@@ -255,7 +298,7 @@ private:
   llvm::StringMap<FlatSymbolRefAttr> made;
 };
 
-struct RaiseLinearPass : impl::RaiseLinearBase<RaiseLinearPass> {
+struct RaiseLinearPass : pith::impl::RaiseLinearBase<RaiseLinearPass> {
   void runOnOperation() override {
     for (func::FuncOp entry : entryFunctions(getOperation())) {
       {
@@ -272,7 +315,12 @@ struct RaiseLinearPass : impl::RaiseLinearBase<RaiseLinearPass> {
       for (auto product : collect<arith::MulFOp>(entry))
         foldScale(product);
       eraseDead(entry);
-      Views(entry).normalize(entry);
+      {
+        Views views(entry);
+        for (auto slice : collect<tensor::ExtractSliceOp>(entry))
+          sliceBelowView(views, slice);
+        views.normalize(entry);
+      }
       eraseDead(entry);
       Splitter(getOperation()).run(entry);
     }

@@ -237,7 +237,7 @@ private:
   OpBuilder builder;
 };
 
-struct RaiseNormsPass : impl::RaiseNormsBase<RaiseNormsPass> {
+struct RaiseNormsPass : pith::impl::RaiseNormsBase<RaiseNormsPass> {
   void runOnOperation() override {
     for (func::FuncOp entry : entryFunctions(getOperation())) {
       RaiseNorms(entry).run();

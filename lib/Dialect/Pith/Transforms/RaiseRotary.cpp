@@ -133,7 +133,7 @@ SmallVector<Value> cone(Value root) {
       if (isFloatTensor(operand))
         values.insert(operand);
   }
-  return joins ? values.takeVector() : SmallVector<Value>();
+  return joins ? llvm::to_vector(values.getArrayRef()) : SmallVector<Value>();
 }
 
 //===----------------------------------------------------------------------===//
@@ -154,6 +154,13 @@ Value sliceChannels(OpBuilder &builder, Views &views, Value table, int64_t first
   if (isa_and_nonnull<BroadcastOp, ReshapeOp>(op) && rankOf(op->getOperand(0)) && lastDim(op->getOperand(0)) == channels) {
     Value source = sliceChannels(builder, views, op->getOperand(0), first, count, stride);
     return isa<BroadcastOp>(op) ? views.broadcast(builder, loc, source, shape) : views.reshape(builder, loc, source, shape);
+  }
+  // Elements repeated in place: one of each.
+  if (auto reshape = dyn_cast_or_null<ReshapeOp>(op); reshape && stride > 1 && lastDim(reshape.getSource()) == stride) {
+    Value source = reshape.getSource();
+    SmallVector<Extent> from = views.sizes.shape(source);
+    if (from.size() == shape.size() + 1 && first < stride && std::equal(shape.begin(), shape.end(), from.begin()))
+      return views.reshape(builder, loc, sliceChannels(builder, views, source, first, 1, 1), shape);
   }
   if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op); concat && static_cast<int64_t>(concat.getDim()) == rankOf(table) - 1) {
     int64_t begin = 0;
@@ -222,7 +229,7 @@ private:
       return;
     SmallVector<Value> values = cone(root);
     for (Value x : values) {
-      if (x == root || x.getType() != root.getType() || !used(values, x))
+      if (x == root || x.getType() != root.getType())
         continue;
       ChannelMap map(views.sizes, x);
       const Channels *matrix = map.of(root);
@@ -235,19 +242,21 @@ private:
     }
   }
 
-  /// x reaches the root in two ways at least, or it is not rotated.
-  static bool used(ArrayRef<Value> values, Value x) {
-    return llvm::count_if(x.getUsers(), [&](Operation *user) {
-             return user->getNumResults() == 1 && llvm::is_contained(values, user->getResult(0));
-           }) >= 2;
-  }
-
   std::optional<View> table(OpBuilder &builder, ChannelMap &map, ArrayRef<Term> wanted, double &factor) {
     auto found = map.find(wanted);
     if (!found)
       return std::nullopt;
     factor = found->factor;
-    return views.of(sliceChannels(builder, views, found->value, found->first, wanted.size(), found->stride));
+    Value flat = found->value;
+    if (found->trailing > 1) {
+      SmallVector<Extent> shape = views.sizes.shape(flat);
+      Extent channels(1);
+      for (int64_t dim = 0; dim < found->trailing; ++dim)
+        channels = channels * shape.pop_back_val();
+      shape.push_back(channels);
+      flat = views.reshape(builder, flat.getLoc(), flat, shape);
+    }
+    return views.of(sliceChannels(builder, views, flat, found->first, wanted.size(), found->stride));
   }
 
   Value emit(Value root, Value x, const Rotation &rotation, ChannelMap &map) {
@@ -325,7 +334,7 @@ void reportLeft(func::FuncOp entry) {
   });
 }
 
-struct RaiseRotaryPass : impl::RaiseRotaryBase<RaiseRotaryPass> {
+struct RaiseRotaryPass : pith::impl::RaiseRotaryBase<RaiseRotaryPass> {
   void runOnOperation() override {
     for (func::FuncOp entry : entryFunctions(getOperation())) {
       {

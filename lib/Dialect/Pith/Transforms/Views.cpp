@@ -415,8 +415,10 @@ bool Views::sink(Operation *op) {
   SmallVector<Value> operands;
   for (Value operand : named ? op->getOperands().take_front(1) : op->getOperands()) {
     View view;
-    if (!isFloatTensor(operand) || isChannelVector(operand, lastDim(op->getResult(0))) || scalarConstant(operand)) {
-      if (!isFloatTensor(operand) || named)
+    if (!isFloatTensor(operand) && !isa<arith::SIToFPOp, arith::UIToFPOp>(op))
+      return false;
+    if (isChannelVector(operand, lastDim(op->getResult(0))) || scalarConstant(operand)) {
+      if (named)
         return false;
       operands.push_back(Value()); // broadcast again below
       continue;
@@ -451,10 +453,11 @@ bool Views::sink(Operation *op) {
   Value value = clone->getResult(0);
   value.setType(typeOfShape(value, shape));
   for (Value operand : clone->getOperands().take_front(named ? 0 : clone->getNumOperands()))
-    if (operand.getType() != value.getType())
+    if (cast<RankedTensorType>(operand.getType()).getShape() != cast<RankedTensorType>(value.getType()).getShape())
       clone->replaceUsesOfWith(operand, [&] {
         OpBuilder before(clone);
-        return castTo(before, op->getLoc(), operand, value.getType());
+        Type element = cast<RankedTensorType>(operand.getType()).getElementType();
+        return castTo(before, op->getLoc(), operand, cast<RankedTensorType>(value.getType()).clone(element));
       }());
   if (named && !isa<LinearOp>(op) && clone->getOperand(0).getType() != value.getType())
     value.setType(clone->getOperand(0).getType());

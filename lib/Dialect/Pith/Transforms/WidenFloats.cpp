@@ -114,7 +114,7 @@ LogicalResult widen(func::FuncOp entry) {
   return success();
 }
 
-struct WidenFloatsPass : impl::WidenFloatsBase<WidenFloatsPass> {
+struct WidenFloatsPass : pith::impl::WidenFloatsBase<WidenFloatsPass> {
   void runOnOperation() override {
     for (func::FuncOp entry : entryFunctions(getOperation()))
       if (failed(widen(entry)))

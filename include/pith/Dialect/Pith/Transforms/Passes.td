@@ -14,21 +14,119 @@ include "mlir/Pass/PassBase.td"
 
 def WidenFloats : Pass<"pith-widen-floats", "::mlir::ModuleOp"> {
   let summary = "compute in f32 what the model says in f16 or bf16";
+  let description = [{
+    Inside an entry every f16 and bf16 value becomes f32 and the casts between them vanish; narrow weights are read as f32.
+    Arguments and results keep their types, with one conversion each.
+
+    ```mlir
+    %w = pith.load @w : tensor<8xf16>
+    %y = arith.mulf %x, %w : tensor<8xf16>
+    // becomes
+    %w = pith.load @w : tensor<8xf32>
+    %y = arith.mulf %x, %w : tensor<8xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
 }
 def RaiseNorms : Pass<"pith-raise-norms", "::mlir::ModuleOp"> {
   let summary = "recognise RMS and layer normalization";
+  let description = [{
+    A product with the factors x and (mean(x^2) + epsilon)^-1/2 over the last dimension becomes `pith.rms_norm`, where x is
+    c - mean(c), `pith.layer_norm` of c. The power may be a quotient by the root, 1 / root, rsqrt or powf; the square a product or
+    a power; the mean a scaled sum. Vectors of the channels that multiply or are added join as scale and bias.
+
+    ```mlir
+    %m = pith.reduce mean %xx [2] : tensor<?x?x256xf32> -> tensor<?x?x1xf32>
+    %a = arith.addf %m, %eps : tensor<?x?x1xf32>
+    %r = math.rsqrt %a : tensor<?x?x1xf32>
+    %b = pith.broadcast %r dims(%batch, %length) : tensor<?x?x1xf32> -> tensor<?x?x256xf32>
+    %n = arith.mulf %x, %b : tensor<?x?x256xf32>
+    %y = arith.mulf %n, %w : tensor<?x?x256xf32>
+    // becomes
+    %y = pith.rms_norm %x, %scale {epsilon = 1.0e-5 : f32} : tensor<?x?x256xf32>, tensor<256xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 def RaiseActivations : Pass<"pith-raise-activations", "::mlir::ModuleOp"> {
   let summary = "recognise activations and gated units";
+  let description = [{
+    Elementwise code that depends on one tensor and scalar constants is evaluated at a few points; where it agrees with an
+    activation of the dialect to 1.5e-4 it becomes `pith.activation`, and its product with another tensor `pith.glu`.
+
+    ```mlir
+    %n = arith.negf %x : tensor<?x704xf32>
+    %e = math.exp %n : tensor<?x704xf32>
+    %d = arith.addf %e, %one : tensor<?x704xf32>
+    %s = arith.divf %one, %d : tensor<?x704xf32>
+    %a = arith.mulf %x, %s : tensor<?x704xf32>
+    %y = arith.mulf %a, %up : tensor<?x704xf32>
+    // becomes
+    %y = pith.glu silu %x, %up : tensor<?x704xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 def RaiseLinear : Pass<"pith-raise-linear", "::mlir::ModuleOp"> {
   let summary = "recognise projections by constant weights, and embeddings";
+  let description = [{
+    `pith.matmul` by a loaded weight, straight (k-major) or transposed, becomes `pith.linear`, with the bias that is added;
+    `pith.gather` of a weight's rows `pith.embedding`. Reshapes that fold token dimensions around row-wise operations move
+    out of the way. A linear with n-major weights of which only ranges of channels are used becomes one linear per range,
+    whose weights are ranges of the same bytes.
+
+    ```mlir
+    %f = pith.reshape %x dims(%n) : tensor<?x?x256xf32> -> tensor<?x256xf32>
+    %m = pith.matmul %f, %w : tensor<?x256xf32>, tensor<256x128xf32> -> tensor<?x128xf32>
+    %s = arith.addf %b, %m : tensor<?x128xf32>
+    %y = pith.reshape %s dims(%batch, %length) : tensor<?x128xf32> -> tensor<?x?x128xf32>
+    // becomes
+    %y = pith.linear %x, [@w] bias [@b] {k_major} : tensor<?x?x256xf32> -> tensor<?x?x128xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 def RaiseRotary : Pass<"pith-raise-rotary", "::mlir::ModuleOp"> {
   let summary = "recognise rotary position embeddings";
+  let description = [{
+    Code that is linear in x is written out channel by channel; if that matrix rotates pairs of channels (halves or even and
+    odd ones, all or the first of them), with one cosine and one sine per pair, it becomes `pith.rope` on token-major rows.
+    Spelling does not matter: slices with negation and concatenation, halves rotated apart, complex products, tables of full or
+    half width, computed or gathered. Outer products of positions and frequencies become elementwise code.
+
+    ```mlir
+    %xc = arith.mulf %x, %cos : tensor<?x4x?x64xf32>
+    %r = tensor.concat dim(3) %negated_upper, %lower : (tensor<?x4x?x32xf32>, tensor<?x4x?x32xf32>) -> tensor<?x4x?x64xf32>
+    %rs = arith.mulf %r, %sin : tensor<?x4x?x64xf32>
+    %y = arith.addf %xc, %rs : tensor<?x4x?x64xf32>
+    // becomes
+    %rows = pith.rope %x_rows, %c, %s {head_dim = 64 : i64, rotary_dim = 64 : i64} : tensor<?x?x256xf32>, tensor<?x?x32xf32>
+    %y = ... %rows : tensor<?x?x256xf32> -> tensor<?x4x?x64xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 def RaiseAttention : Pass<"pith-raise-attention", "::mlir::ModuleOp"> {
   let summary = "recognise attention";
+  let description = [{
+    matmul(softmax(f(matmul(q, k'))), v), f being scalar factors (on q, on k, behind the product), a softcap and masks
+    (added, or scores replaced by a sentinel), becomes `pith.attention` on token-major operands. Heads of keys and values that
+    are repeated, in whatever spelling, are read through, also for attention ops that were imported as such. A guard that
+    turns NaN into 0 is what the op does; finite sentinels stay in an additive mask, so that rows without any key average as
+    they did.
+
+    ```mlir
+    %s = pith.matmul %q, %kt : tensor<?x4x?x64xf32>, tensor<?x4x64x?xf32> -> tensor<?x4x?x?xf32>
+    %c = arith.mulf %s, %eighth : tensor<?x4x?x?xf32>
+    %m = arith.addf %c, %mask : tensor<?x4x?x?xf32>
+    %p = pith.softmax %m axis 3 : tensor<?x4x?x?xf32>
+    %o = pith.matmul %p, %v : tensor<?x4x?x?xf32>, tensor<?x4x?x64xf32> -> tensor<?x4x?x64xf32>
+    // becomes
+    %rows = pith.attention %q_rows, %k_rows, %v_rows mask %narrow : tensor<?x1x?x?xf32> {heads = 4 : i64, kv_heads = 2 : i64, scale = 0.125 : f32}
+        : tensor<?x?x256xf32>, tensor<?x?x128xf32>, tensor<?x?x128xf32> -> tensor<?x?x256xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 def RaiseKVCache : Pass<"pith-raise-kv-cache", "::mlir::ModuleOp"> {
   let summary = "derive the stateful step entry from the exported graph";

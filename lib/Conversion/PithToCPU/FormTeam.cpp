@@ -1,0 +1,291 @@
+//===- FormTeam.cpp - make entries run on every thread of the team --------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Every thread runs the entry. Arithmetic on sizes is repeated by each, kernels and parallel loops are called by each
+// and divide their work, anything else that writes memory is left to thread 0. Accesses since the last barrier are
+// remembered; before an operation that touches what another thread may have written, or writes what another may have
+// read or written, there is a barrier.
+//
+//===----------------------------------------------------------------------===//
+#include "TeamLoops.h"
+#include "pith/Conversion/Passes.h"
+#include "pith/executable.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Interfaces/ViewLikeInterface.h"
+
+namespace pith {
+#define GEN_PASS_DEF_FORMTEAM
+#include "pith/Conversion/Passes.h.inc"
+} // namespace pith
+
+using namespace mlir;
+using namespace pith;
+
+namespace {
+/// Bytes that an operation touches: a place of the workspace, an output, the sequences' caches, or it is not known which.
+struct Access {
+  enum Kind { Place, Output, Cache, Unknown } kind = Unknown;
+  int64_t number = 0, begin = 0, end = 0;
+  bool write = false;
+  bool firstOnly = false; // by thread 0 alone
+
+  bool conflicts(const Access &o) const {
+    if ((!write && !o.write) || (firstOnly && o.firstOnly))
+      return false;
+    if (kind == Unknown || o.kind == Unknown)
+      return true;
+    if (kind != o.kind || number != o.number)
+      return false;
+    return kind != Place || (begin < o.end && o.begin < end);
+  }
+};
+
+class TeamFormer {
+public:
+  TeamFormer(func::FuncOp run, int64_t inputs, SymbolTable &symbols, LoopOutliner &outliner)
+      : run(run), symbols(symbols), outliner(outliner), inputs(inputs) {
+    context = run.getArgument(0);
+    thread = run.getArgument(1);
+  }
+  LogicalResult form();
+
+private:
+  void touch(Value buffer, bool write, SmallVectorImpl<Access> &accesses);
+  void collect(Operation *op, SmallVectorImpl<Access> &accesses);
+  void separate(Operation *op, ArrayRef<Access> accesses);
+  LogicalResult formLaunch(LaunchOp op);
+  LogicalResult guard(Operation *op);
+  bool isSmall(scf::ParallelOp op);
+
+  func::FuncOp run;
+  SymbolTable &symbols;
+  LoopOutliner &outliner;
+  int64_t inputs;
+  Value context, thread;
+  SmallVector<Access> pending;
+};
+} // namespace
+
+void TeamFormer::touch(Value buffer, bool write, SmallVectorImpl<Access> &accesses) {
+  Access access;
+  access.write = write;
+  while (true) {
+    if (auto argument = dyn_cast<BlockArgument>(buffer)) {
+      if (argument.getOwner() != &run.front())
+        break;
+      access.number = static_cast<int64_t>(argument.getArgNumber()) - 2;
+      if (access.number < inputs)
+        return; // never written
+      access.kind = Access::Output;
+      break;
+    }
+    Operation *def = buffer.getDefiningOp();
+    if (isa<memref::GetGlobalOp, PackedAddressOp>(def))
+      return; // never written
+    if (auto place = def->getAttrOfType<DenseI64ArrayAttr>("pith.place")) {
+      access.kind = Access::Place;
+      access.number = place[0];
+      access.begin = place[1];
+      access.end = place[2];
+      break;
+    }
+    auto view = dyn_cast<ViewLikeOpInterface>(def);
+    if (!view)
+      break;
+    buffer = view.getViewSource();
+  }
+  accesses.push_back(access);
+}
+
+void TeamFormer::collect(Operation *root, SmallVectorImpl<Access> &accesses) {
+  root->walk([&](Operation *op) {
+    if (auto load = dyn_cast<memref::LoadOp>(op))
+      return touch(load.getMemRef(), false, accesses);
+    if (auto store = dyn_cast<memref::StoreOp>(op))
+      return touch(store.getMemRef(), true, accesses);
+    if (auto launch = dyn_cast<LaunchOp>(op)) {
+      for (auto [i, operand] : llvm::enumerate(launch.getOperands())) {
+        if (!isa<MemRefType>(operand.getType()))
+          continue;
+        bool output = llvm::is_contained(launch.getOutputs(), static_cast<int64_t>(i));
+        touch(operand, output, accesses);
+      }
+      auto kernel = symbols.lookup<func::FuncOp>(launch.getKernel());
+      auto spec = kernel ? kernel->getAttrOfType<DictionaryAttr>(kKernelAttr) : DictionaryAttr();
+      if (auto cache = spec ? spec.getAs<StringAttr>("cache") : StringAttr()) {
+        Access access;
+        access.kind = Access::Cache;
+        access.write = cache.getValue() == "write";
+        accesses.push_back(access);
+      }
+      return;
+    }
+    if (!op->hasTrait<OpTrait::HasRecursiveMemoryEffects>() && !isMemoryEffectFree(op)) {
+      Access access;
+      access.write = true;
+      accesses.push_back(access);
+    }
+  });
+}
+
+/// A barrier before `op` if it needs one; then its accesses are pending.
+void TeamFormer::separate(Operation *op, ArrayRef<Access> accesses) {
+  bool conflict = llvm::any_of(accesses, [&](const Access &access) {
+    return llvm::any_of(pending, [&](const Access &earlier) { return access.conflicts(earlier); });
+  });
+  if (conflict) {
+    OpBuilder b(op);
+    Location loc = op->getLoc();
+    auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+    Value barrier = loadField(b, loc, context, offsetof(pith_exec_context, barrier), pointer);
+    Value team = loadField(b, loc, context, offsetof(pith_exec_context, team), pointer);
+    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer, b.getI32Type()});
+    LLVM::CallOp::create(b, loc, type, ValueRange{barrier, team, thread});
+    pending.clear();
+  }
+  pending.append(accesses.begin(), accesses.end());
+}
+
+/// Pointers to the buffers, then the sizes given, then the row strides that the kernel asks for.
+LogicalResult TeamFormer::formLaunch(LaunchOp op) {
+  auto kernel = symbols.lookup<func::FuncOp>(op.getKernel());
+  if (!kernel)
+    return op.emitError("no kernel @") << op.getKernel();
+  auto spec = kernel->getAttrOfType<DictionaryAttr>(kKernelAttr);
+  auto strides = spec ? spec.getAs<DenseI64ArrayAttr>("strides") : DenseI64ArrayAttr();
+  OpBuilder b(op);
+  Location loc = op.getLoc();
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  auto asI64 = [&](Value index) -> Value { return arith::IndexCastOp::create(b, loc, b.getI64Type(), index); };
+  SmallVector<Value> operands{context, thread}, sizes;
+  for (auto [i, operand] : llvm::enumerate(op.getOperands())) {
+    auto type = dyn_cast<MemRefType>(operand.getType());
+    if (!type) {
+      sizes.push_back(operand.getType().isIndex() ? asI64(operand) : operand);
+      continue;
+    }
+    Value start = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, operand);
+    if (!type.getLayout().isIdentity()) {
+      auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, operand);
+      Value bytes = arith::ConstantIndexOp::create(b, loc, type.getElementTypeBitWidth() / 8);
+      start = arith::AddIOp::create(b, loc, start, arith::MulIOp::create(b, loc, metadata.getOffset(), bytes));
+    }
+    operands.push_back(LLVM::IntToPtrOp::create(b, loc, pointer, asI64(start)));
+  }
+  for (int64_t i : strides ? strides.asArrayRef() : ArrayRef<int64_t>()) {
+    Value operand = op.getOperands()[i];
+    auto type = cast<MemRefType>(operand.getType());
+    Value stride;
+    if (type.getLayout().isIdentity() && !type.isDynamicDim(type.getRank() - 1))
+      stride = arith::ConstantIndexOp::create(b, loc, type.getShape().back());
+    else
+      stride = memref::ExtractStridedMetadataOp::create(b, loc, operand).getStrides()[type.getRank() - 2];
+    sizes.push_back(asI64(stride));
+  }
+  operands.append(sizes);
+  if (kernel.getFunctionType().getInputs() != ValueRange(operands).getTypes())
+    return op.emitError("kernel @") << op.getKernel() << " is " << kernel.getFunctionType() << ", but called with "
+                                    << ValueRange(operands).getTypes();
+  func::CallOp::create(b, loc, kernel, operands);
+  op.erase();
+  return success();
+}
+
+/// Thread 0 alone.
+LogicalResult TeamFormer::guard(Operation *op) {
+  if (!op->use_empty())
+    return op->emitError("writes memory and gives a value, which is not supported here");
+  OpBuilder b(op);
+  Value zero = arith::ConstantIntOp::create(b, op->getLoc(), 0, 32);
+  Value isFirst = arith::CmpIOp::create(b, op->getLoc(), arith::CmpIPredicate::eq, thread, zero);
+  auto choice = scf::IfOp::create(b, op->getLoc(), isFirst, /*withElseRegion=*/false);
+  op->moveBefore(choice.thenBlock()->getTerminator());
+  return success();
+}
+
+/// Not worth dividing: a few hundred operations at most.
+bool TeamFormer::isSmall(scf::ParallelOp op) {
+  constexpr int64_t fewIterations = 512;
+  int64_t total = 1;
+  auto count = [&](Value lower, Value upper) {
+    std::optional<int64_t> l = getConstantIntValue(lower), u = getConstantIntValue(upper);
+    total = l && u && total <= fewIterations ? total * (*u - *l) : fewIterations + 1;
+  };
+  for (auto [lower, upper] : llvm::zip_equal(op.getLowerBound(), op.getUpperBound()))
+    count(lower, upper);
+  op.getBody()->walk([&](scf::ForOp loop) { count(loop.getLowerBound(), loop.getUpperBound()); });
+  return total <= fewIterations;
+}
+
+LogicalResult TeamFormer::form() {
+  for (Operation &op : llvm::make_early_inc_range(run.front().without_terminator())) {
+    SmallVector<Access> accesses;
+    collect(&op, accesses);
+    bool writes = llvm::any_of(accesses, [](const Access &access) { return access.write; });
+    if (auto launch = dyn_cast<LaunchOp>(op)) {
+      separate(launch, accesses);
+      if (failed(formLaunch(launch)))
+        return failure();
+      continue;
+    }
+    auto loop = dyn_cast<scf::ParallelOp>(op);
+    bool divided = loop && !isSmall(loop);
+    if (writes && !divided)
+      for (Access &access : accesses)
+        access.firstOnly = true;
+    if (!accesses.empty())
+      separate(&op, accesses);
+    if (divided)
+      outliner.outline(loop, context, thread);
+    else if (writes && failed(guard(&op)))
+      return failure();
+  }
+  return success();
+}
+
+/// What is left of the entry: the arithmetic that gives the sizes it returns.
+static void keepSizesOnly(func::FuncOp entry) {
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(entry.front().without_terminator())))
+    if (op.use_empty())
+      op.erase();
+}
+
+namespace {
+struct FormTeam : pith::impl::FormTeamBase<FormTeam> {
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    SymbolTable symbols(module);
+    LoopOutliner outliner(module, symbols);
+    OpBuilder b(&getContext());
+    for (auto entry : llvm::to_vector(module.getOps<func::FuncOp>())) {
+      if (!entry->hasAttr(kEntryAttr) || entry.isExternal())
+        continue;
+      auto inputs = entry->getAttrOfType<IntegerAttr>("pith.inputs");
+      if (!inputs) {
+        entry.emitError("is not in the form that pith-bufferize gives");
+        return signalPassFailure();
+      }
+      SmallVector<Type> types{LLVM::LLVMPointerType::get(&getContext()), b.getI32Type()};
+      llvm::append_range(types, entry.getArgumentTypes());
+      auto run = func::FuncOp::create(entry.getLoc(), (entry.getSymName() + "_run").str(),
+                                      b.getFunctionType(types, {}));
+      run.setPrivate();
+      IRMapping map;
+      entry.getBody().cloneInto(&run.getBody(), map);
+      run.front().insertArgument(0u, types[0], run.getLoc());
+      run.front().insertArgument(1u, types[1], run.getLoc());
+      run.front().getTerminator()->setOperands({});
+      symbols.insert(run, std::next(entry->getIterator()));
+      keepSizesOnly(entry);
+      if (failed(TeamFormer(run, inputs.getInt(), symbols, outliner).form()))
+        return signalPassFailure();
+    }
+  }
+};
+} // namespace
