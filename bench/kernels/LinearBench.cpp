@@ -5,10 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 //
-//   pith-bench-linear [--cpu=host] [--threads=N] [--repeat=N] [--k=N] [--n=N] [--rows=N] [--filter=TEXT] [--asm]
+//   pith-bench-linear [--cpu=host] [--threads=N] [--repeat=N] [--k=N] [--n=N] [--rows=N] [--filter=TEXT]
+//   [--asm]
 //
-// Decode (one to four rows) is compared with reading the same bytes, prefill with multiply-adds in registers. The kernel and
-// its probe take turns, so that both see the same neighbours; medians are compared, and the best of each.
+// Decode (one to four rows) is compared with reading the same bytes, prefill with multiply-adds in registers.
+// The kernel and its probe take turns, so that both see the same neighbours; medians are compared, and the
+// best of each.
 //
 //===----------------------------------------------------------------------===//
 #include "KernelHarness.h"
@@ -40,17 +42,22 @@ struct Format {
 };
 
 const Format formats[] = {
-    {"f32", WeightFormat::F32, 0, false},           {"f16", WeightFormat::F16, 0, false},
-    {"bf16", WeightFormat::BF16, 0, false},         {"int8-128", WeightFormat::Int8, 128, false},
-    {"int8-128-balanced", WeightFormat::Int8, 128, true}, {"int4-32", WeightFormat::Int4, 32, false},
-    {"int4-32-balanced", WeightFormat::Int4, 32, true},   {"int4-128-balanced", WeightFormat::Int4, 128, true},
+    {"f32", WeightFormat::F32, 0, false},
+    {"f16", WeightFormat::F16, 0, false},
+    {"bf16", WeightFormat::BF16, 0, false},
+    {"int8-128", WeightFormat::Int8, 128, false},
+    {"int8-128-balanced", WeightFormat::Int8, 128, true},
+    {"int4-32", WeightFormat::Int4, 32, false},
+    {"int4-32-balanced", WeightFormat::Int4, 32, true},
+    {"int4-128-balanced", WeightFormat::Int4, 128, true},
 };
 
 /// Zeroed memory in large pages where the system gives them.
 class Memory {
 public:
   explicit Memory(size_t bytes) : bytes((bytes + (4 << 20)) >> 21 << 21) {
-    data = static_cast<uint8_t *>(mmap(nullptr, this->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    data = static_cast<uint8_t *>(
+        mmap(nullptr, this->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     if (data == MAP_FAILED) {
       fprintf(stderr, "no memory: %zu bytes\n", bytes);
       std::exit(1);
@@ -82,7 +89,8 @@ struct Rates {
 
 class Bench {
 public:
-  Bench(const Options &options, const Machine &machine) : options(options), machine(machine), team(options.threads) {}
+  Bench(const Options &options, const Machine &machine)
+      : options(options), machine(machine), team(options.threads) {}
 
   void run(const Format &format, int64_t rows) {
     LinearSpec spec;
@@ -133,16 +141,18 @@ private:
       std::copy_n(data, layout.sizeBytes(), data + i * layout.sizeBytes());
   }
 
-  void decode(KernelHarness &harness, const LinearSpec &spec, const std::string &name, const std::string &label, int64_t rows) {
-    int64_t size = spec.layout.sizeBytes(), copies = std::max<int64_t>(1, ((256 << 20) + size - 1) / size), total = size * copies;
+  void decode(KernelHarness &harness, const LinearSpec &spec, const std::string &name,
+              const std::string &label, int64_t rows) {
+    int64_t size = spec.layout.sizeBytes(), copies = std::max<int64_t>(1, ((256 << 20) + size - 1) / size),
+            total = size * copies;
     Memory weights(size_t(total) + 65536);
     fill(weights.data, spec.layout, copies);
     Buffer<float> x(rows * options.k), out(rows * options.n);
     std::fill(x.begin(), x.end(), 0.5f);
     LinearSpec::Scratch bound = linearScratch(machine, spec);
     Buffer<uint8_t> scratch(bound.perRow * rows + bound.fixed);
-    auto kernel = reinterpret_cast<void (*)(const pith_exec_context *, uint32_t, const void *, const void *, void *, void *, int64_t)>(
-        harness.symbol(name));
+    auto kernel = reinterpret_cast<void (*)(const pith_exec_context *, uint32_t, const void *, const void *,
+                                            void *, void *, int64_t)>(harness.symbol(name));
     Rates limit, rate;
     for (int64_t i = 0; i < options.repeat + 1; ++i) {
       double read = seconds([&] {
@@ -167,7 +177,8 @@ private:
     report(label, "GB/s", rate, limit);
   }
 
-  void prefill(KernelHarness &harness, const LinearSpec &spec, const std::string &name, const std::string &label, int64_t rows) {
+  void prefill(KernelHarness &harness, const LinearSpec &spec, const std::string &name,
+               const std::string &label, int64_t rows) {
     Memory weights(size_t(spec.layout.sizeBytes()) + 65536);
     fill(weights.data, spec.layout, 1);
     Buffer<float> x(rows * options.k), out(rows * options.n);
@@ -180,7 +191,8 @@ private:
       int64_t done = 0;
       double peak = seconds([&] {
         team.run([&](const pith_exec_context *, uint32_t thread) {
-          int64_t mine = spec.int8Activations ? bench::multiplyAddBytes(2000000) : bench::multiplyAddFloats(2000000);
+          int64_t mine =
+              spec.int8Activations ? bench::multiplyAddBytes(2000000) : bench::multiplyAddFloats(2000000);
           if (thread == 0)
             done = mine;
         });
@@ -221,14 +233,15 @@ int main(int argc, char **argv) {
       options.cpu = argument.str();
     else if (argument.consume_front("--filter="))
       options.filter = argument.str();
-    else if (!number("--threads=", options.threads) && !number("--repeat=", options.repeat) && !number("--k=", options.k) &&
-             !number("--n=", options.n) && !number("--rows=", options.rows)) {
+    else if (!number("--threads=", options.threads) && !number("--repeat=", options.repeat) &&
+             !number("--k=", options.k) && !number("--n=", options.n) && !number("--rows=", options.rows)) {
       fprintf(stderr, "unknown option '%s'\n", argv[i]);
       return 1;
     }
   }
   std::optional<Machine> machine = Machine::fromName(options.cpu);
-  if (!machine || options.threads == 0 || options.repeat < 1 || options.k < 1 || options.n < 1 || options.rows < 1) {
+  if (!machine || options.threads == 0 || options.repeat < 1 || options.k < 1 || options.n < 1 ||
+      options.rows < 1) {
     fprintf(stderr, "unknown CPU '%s', or a number that is not positive\n", options.cpu.c_str());
     return 1;
   }

@@ -33,7 +33,8 @@ __attribute__((target("avx2"))) static uint64_t readMemory256(const uint8_t *dat
     for (int j = 0; j < 8; ++j) {
       _mm_prefetch(reinterpret_cast<const char *>(data + i + j * 64 + 8192), _MM_HINT_T0);
       auto *line = reinterpret_cast<const __m256i *>(data + i + j * 64);
-      sums[j] = _mm256_xor_si256(sums[j], _mm256_xor_si256(_mm256_loadu_si256(line), _mm256_loadu_si256(line + 1)));
+      sums[j] =
+          _mm256_xor_si256(sums[j], _mm256_xor_si256(_mm256_loadu_si256(line), _mm256_loadu_si256(line + 1)));
     }
   uint64_t sum = 0;
   for (__m256i part : sums)

@@ -11,7 +11,8 @@
 
 namespace pith::bench {
 
-/// Reads bytes [0, count), a multiple of 512, with a prefetch ahead as the kernels have it. Returns something of them.
+/// Reads bytes [0, count), a multiple of 512, with a prefetch ahead as the kernels have it. Returns something
+/// of them.
 uint64_t readMemory(const uint8_t *data, int64_t count);
 
 /// Independent multiply-adds in registers; return how many multiply-adds (of scalars) were done.

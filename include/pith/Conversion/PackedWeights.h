@@ -26,12 +26,17 @@ public:
   PackedOp get(llvm::ArrayRef<mlir::Attribute> sources, mlir::DictionaryAttr layout, int64_t size, llvm::StringRef name);
   /// A weight as a dense row-major tensor of `type` (kind "plain").
   mlir::FailureOr<PackedOp> getPlain(WeightOp weight, mlir::RankedTensorType type);
+  /// Several weights, one behind the other.
+  PackedOp getPlain(llvm::ArrayRef<mlir::Attribute> sources, mlir::Type element, int64_t size);
 
 private:
+  mlir::Attribute canonical(mlir::Attribute source);
+
   mlir::ModuleOp module;
   mlir::SymbolTable symbols;
   int64_t end = 0;
   llvm::DenseMap<std::pair<mlir::Attribute, mlir::Attribute>, PackedOp> known;
+  llvm::DenseMap<mlir::Attribute, mlir::Attribute> sameBytes;
 };
 
 } // namespace pith

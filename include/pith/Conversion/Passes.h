@@ -21,6 +21,9 @@ namespace pith {
 constexpr llvm::StringLiteral kMachineAttr = "pith.machine";
 /// On a kernel's declaration: a dictionary with all that its body depends on.
 constexpr llvm::StringLiteral kKernelAttr = "pith.kernel";
+/// On a step entry: rows of one step at most; and the largest number of positions that the model's tables allow.
+constexpr llvm::StringLiteral kMaxRowsAttr = "pith.max_rows";
+constexpr llvm::StringLiteral kPositionsAttr = "pith.positions";
 /// On the module behind the phase `kernels`: what the manifest says of entries and state.
 constexpr llvm::StringLiteral kManifestAttr = "pith.manifest";
 
@@ -32,7 +35,7 @@ mlir::FailureOr<cpu::Machine> getMachine(mlir::ModuleOp module, llvm::StringRef 
 struct ScheduleOptions {
   bool reference = false; // plain loops in f32 for everything but the cache
   bool exact = true;      // multiply in f32 whatever the weights' format
-  int64_t maxRows = 512;  // rows of a step that the code takes at once
+  int64_t maxRows = 512;  // of one step
 };
 
 /// The phase `schedule`: which kernels run on which tensors, with weights packed, and the rest as linalg.

@@ -43,9 +43,19 @@ def ConvertPithToCPU : Pass<"convert-pith-to-cpu", "::mlir::ModuleOp"> {
     ```
   }];
   let options = [
+    Option<"stateOnly", "state-only", "bool", "false", "only what reads or writes caches, which has no plain form">,
     Option<"exact", "exact", "bool", "true", "multiply in f32 whatever the weights' format">,
     Option<"cpu", "cpu", "std::string", "\"host\"", "the CPU to choose for, if the module does not name one">,
   ];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::linalg::LinalgDialect"];
+}
+
+def LimitRows : Pass<"pith-limit-rows", "::mlir::ModuleOp"> {
+  let summary = "say how many rows a step takes at most";
+  let description = [{
+    Longer prompts are given to a step entry in pieces. The workspace is as large as the limit asks for.
+  }];
+  let options = [Option<"maxRows", "max-rows", "int64_t", "512", "rows of a step, of all sequences together">];
 }
 
 def ConvertPithToLinalg : Pass<"convert-pith-to-linalg", "::mlir::ModuleOp"> {

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A table in panels serves as the output layer's weights and as the embedding. One row's elements stand a line apart, so
-// this reads a line per lineK elements; a step reads one row per token, which is nothing beside the layers.
+// A table in panels serves as the output layer's weights and as the embedding. One row's elements stand a
+// line apart, so this reads a line per lineK elements; a step reads one row per token, which is nothing
+// beside the layers.
 //
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
@@ -25,7 +26,8 @@ public:
   void build();
 
 private:
-  void copyLines(Value lines, int64_t count, Value lane, Value out, int64_t columns, Value factor, Value zero);
+  void copyLines(Value lines, int64_t count, Value lane, Value out, int64_t columns, Value factor,
+                 Value zero);
   void copyBlock(Value panel, Value lane, Value block, int64_t columns, Value out);
   SmallVector<Value> loadElements(Value line, Value lane);
 
@@ -57,15 +59,17 @@ SmallVector<Value> EmbeddingKernel::loadElements(Value line, Value lane) {
   Value word = k.load(k.i32, k.at(line, k.mul(lane, 4)));
   bool nibbles = shape.format == WeightFormat::Int4;
   for (int64_t j = 0; j < shape.lineK; ++j) {
-    Value shifted = arith::ShRUIOp::create(k.b, k.loc, word, k.constant(k.i32, 8 * (j % 4) + (j >= 4 ? 4 : 0)));
-    elements.push_back(k.toF32(arith::AndIOp::create(k.b, k.loc, shifted, k.constant(k.i32, nibbles ? 15 : 255))));
+    Value shifted =
+        arith::ShRUIOp::create(k.b, k.loc, word, k.constant(k.i32, 8 * (j % 4) + (j >= 4 ? 4 : 0)));
+    elements.push_back(
+        k.toF32(arith::AndIOp::create(k.b, k.loc, shifted, k.constant(k.i32, nibbles ? 15 : 255))));
   }
   return elements;
 }
 
 /// `columns` elements from consecutive lines: (element - zero) * factor.
-void EmbeddingKernel::copyLines(Value lines, int64_t count, Value lane, Value out, int64_t columns, Value factor,
-                                Value zero) {
+void EmbeddingKernel::copyLines(Value lines, int64_t count, Value lane, Value out, int64_t columns,
+                                Value factor, Value zero) {
   auto copyLine = [&](Value line, Value to, int64_t elements) {
     SmallVector<Value> values = loadElements(line, lane);
     for (int64_t j = 0; j < elements; ++j) {
@@ -78,20 +82,25 @@ void EmbeddingKernel::copyLines(Value lines, int64_t count, Value lane, Value ou
     copyLine(k.at(lines, k.mul(i, PanelShape::lineBytes)), k.at(out, k.mul(i, shape.lineK * 4)), shape.lineK);
   });
   if (columns > whole * shape.lineK)
-    copyLine(k.at(lines, whole * PanelShape::lineBytes), k.at(out, whole * shape.lineK * 4), columns - whole * shape.lineK);
+    copyLine(k.at(lines, whole * PanelShape::lineBytes), k.at(out, whole * shape.lineK * 4),
+             columns - whole * shape.lineK);
 }
 
 void EmbeddingKernel::copyBlock(Value panel, Value lane, Value block, int64_t columns, Value out) {
   Value inGroup = k.rem(block, shape.groupBlocks);
-  Value group = k.at(k.at(panel, k.mul(k.div(block, shape.groupBlocks), shape.groupBytes)), PanelShape::lineBytes);
-  Value blockScale = k.toF32(k.load(k.f16, k.at(k.at(group, k.mul(inGroup, PanelShape::rows * 2)), k.mul(lane, 2))));
-  Value factor = k.fmul(k.fmul(blockScale, k.load(k.f32, k.at(panel, k.mul(lane, 4)))), k.constant(k.f32, scale));
+  Value group =
+      k.at(k.at(panel, k.mul(k.div(block, shape.groupBlocks), shape.groupBytes)), PanelShape::lineBytes);
+  Value blockScale =
+      k.toF32(k.load(k.f16, k.at(k.at(group, k.mul(inGroup, PanelShape::rows * 2)), k.mul(lane, 2))));
+  Value factor =
+      k.fmul(k.fmul(blockScale, k.load(k.f32, k.at(panel, k.mul(lane, 4)))), k.constant(k.f32, scale));
   Value zero = k.constant(k.f32, double(shape.defaultZero));
   if (shape.zeroPoints) {
     Value zeros = k.at(group, k.add(k.mul(inGroup, PanelShape::rows), shape.zerosOffset));
     zero = k.toF32(k.zext(k.load(k.i8, k.at(zeros, lane)), k.i32));
   }
-  Value lines = k.at(k.at(group, k.mul(inGroup, shape.blockLines * PanelShape::lineBytes)), shape.headerBytes);
+  Value lines =
+      k.at(k.at(group, k.mul(inGroup, shape.blockLines * PanelShape::lineBytes)), shape.headerBytes);
   copyLines(lines, shape.blockLines, lane, k.at(out, k.mul(block, shape.block * 4)), columns, factor, zero);
 }
 
@@ -107,17 +116,19 @@ void EmbeddingKernel::build() {
       return copyLines(panel, shape.lines, lane, to, shape.k, factor, Value());
     }
     int64_t whole = shape.k / shape.block;
-    k.loop(k.index(0), k.index(whole), 1, [&](Value block) { copyBlock(panel, lane, block, shape.block, to); });
+    k.loop(k.index(0), k.index(whole), 1,
+           [&](Value block) { copyBlock(panel, lane, block, shape.block, to); });
     if (whole < shape.blocks)
       copyBlock(panel, lane, k.index(whole), shape.k - whole * shape.block, to);
   });
 }
 
-func::FuncOp pith::cpu::getOrCreateEmbedding(ModuleOp module, const Machine &, const LinearLayout &layout, float scale) {
+func::FuncOp pith::cpu::getOrCreateEmbedding(ModuleOp module, const Machine &, const LinearLayout &layout,
+                                             float scale) {
   static const char *const formats[] = {"f32", "f16", "bf16", "int8", "int4"};
-  std::string name = std::string("embedding_") + formats[int(layout.format)] + "_" + std::to_string(layout.n) + "x" +
-                     std::to_string(layout.k) + "_block" + std::to_string(layout.block) +
-                     (layout.zeroPoints ? "_zeros" : "") + "_" +
+  std::string name = std::string("embedding_") + formats[int(layout.format)] + "_" +
+                     std::to_string(layout.n) + "x" + std::to_string(layout.k) + "_block" +
+                     std::to_string(layout.block) + (layout.zeroPoints ? "_zeros" : "") + "_" +
                      llvm::utohexstr(llvm::bit_cast<uint32_t>(scale), /*LowerCase=*/true);
   return getOrCreateKernel(module, name, 3, 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
     EmbeddingKernel(k, layout, scale, arguments).build();

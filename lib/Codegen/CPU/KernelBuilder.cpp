@@ -44,7 +44,8 @@ Value KernelBuilder::lanes(int64_t count) {
   SmallVector<int32_t> values;
   for (int64_t lane = 0; lane < count; ++lane)
     values.push_back(int32_t(lane));
-  return arith::ConstantOp::create(b, loc, DenseElementsAttr::get(vec(count, i32), ArrayRef<int32_t>(values)));
+  return arith::ConstantOp::create(b, loc,
+                                   DenseElementsAttr::get(vec(count, i32), ArrayRef<int32_t>(values)));
 }
 
 Value KernelBuilder::literal(Value like, int64_t value) { return constant(like.getType(), double(value)); }
@@ -209,7 +210,8 @@ Value KernelBuilder::slice(Value vector, int64_t first, int64_t count) {
 }
 
 Value KernelBuilder::concat(Value low, Value high) {
-  int64_t count = cast<VectorType>(low.getType()).getNumElements() + cast<VectorType>(high.getType()).getNumElements();
+  int64_t count =
+      cast<VectorType>(low.getType()).getNumElements() + cast<VectorType>(high.getType()).getNumElements();
   SmallVector<int64_t> lanes;
   for (int64_t lane = 0; lane < count; ++lane)
     lanes.push_back(lane);
@@ -249,11 +251,12 @@ Value KernelBuilder::intrinsic(StringRef name, Type result, ArrayRef<Value> oper
 //===----------------------------------------------------------------------===//
 
 void KernelBuilder::loop(Value lower, Value upper, Value step, llvm::function_ref<void(Value)> body) {
-  scf::ForOp::create(b, loc, lower, upper, step, ValueRange{}, [&](OpBuilder &, Location, Value i, ValueRange) {
-    OpBuilder::InsertionGuard guard(b);
-    body(i);
-    scf::YieldOp::create(b, loc);
-  });
+  scf::ForOp::create(b, loc, lower, upper, step, ValueRange{},
+                     [&](OpBuilder &, Location, Value i, ValueRange) {
+                       OpBuilder::InsertionGuard guard(b);
+                       body(i);
+                       scf::YieldOp::create(b, loc);
+                     });
 }
 
 KernelBuilder::Values KernelBuilder::loop(Value lower, Value upper, int64_t step, ArrayRef<Value> start,
@@ -268,7 +271,8 @@ KernelBuilder::Values KernelBuilder::loop(Value lower, Value upper, int64_t step
   return Values(loop.getResults().begin(), loop.getResults().end());
 }
 
-void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> then, llvm::function_ref<void()> otherwise) {
+void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> then,
+                           llvm::function_ref<void()> otherwise) {
   auto branch = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/bool(otherwise));
   OpBuilder::InsertionGuard guard(b);
   b.setInsertionPointToStart(branch.thenBlock());
@@ -279,7 +283,8 @@ void KernelBuilder::ifThen(Value condition, llvm::function_ref<void()> then, llv
   otherwise();
 }
 
-KernelBuilder::Values KernelBuilder::ifElse(Value condition, ArrayRef<Type> types, llvm::function_ref<Values()> then,
+KernelBuilder::Values KernelBuilder::ifElse(Value condition, ArrayRef<Type> types,
+                                            llvm::function_ref<Values()> then,
                                             llvm::function_ref<Values()> otherwise) {
   auto branch = scf::IfOp::create(b, loc, types, condition, /*withElseRegion=*/true);
   OpBuilder::InsertionGuard guard(b);
@@ -312,8 +317,8 @@ func::FuncOp pith::cpu::getOrCreateKernel(ModuleOp module, StringRef name, unsig
   if (auto existing = module.lookupSymbol<func::FuncOp>(name))
     return existing;
   MLIRContext *context = module.getContext();
-  context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect, scf::SCFDialect,
-                       vector::VectorDialect>();
+  context->loadDialect<arith::ArithDialect, func::FuncDialect, LLVM::LLVMDialect, math::MathDialect,
+                       scf::SCFDialect, vector::VectorDialect>();
   OpBuilder b(context);
   Location loc = NameLoc::get(b.getStringAttr(name));
   KernelBuilder k(b, loc);

@@ -5,12 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One kernel, two regimes. Few rows (decode): every thread streams its own contiguous range of panels once, with the
-// sums of all rows in registers; the memory decides the time. Many rows (prefill): work is cut into (panels × rows) tiles;
-// a thread walks the rows under one group of panels, which stays in its second-level cache.
+// One kernel, two regimes. Few rows (decode): every thread streams its own contiguous range of panels once,
+// with the sums of all rows in registers; the memory decides the time. Many rows (prefill): work is cut into
+// (panels × rows) tiles; a thread walks the rows under one group of panels, which stays in its second-level
+// cache.
 //
-// Before that the rows are prepared (LinearPrologue.cpp): normalized, quantized, or at least copied to rows whose distance
-// suits the cache. After it each row of a tile passes the epilogue: bias, activation, gate, residual.
+// Before that the rows are prepared (LinearPrologue.cpp): normalized, quantized, or at least copied to rows
+// whose distance suits the cache. After it each row of a tile passes the epilogue: bias, activation, gate,
+// residual.
 //
 //===----------------------------------------------------------------------===//
 #include "LinearPrologue.h"
@@ -31,8 +33,9 @@ struct Tile {
 
 Tile chooseTile(const Machine &machine, const PanelShape &shape, bool int8) {
   if (machine.vectorBytes == 64) {
-    // 32 registers. Floats: 12 x 2 sums, 2 weights, 1 activation. Int4/Int8 exactly: 10 x 2 sums, 2 packed lines, 2 scales, 2 zeros,
-    // the table, 2 weights, 1 activation. Int8 activations: 6 x 2 sums in f32 and 6 x 2 in int32, 4 weights, 1 activation.
+    // 32 registers. Floats: 12 x 2 sums, 2 weights, 1 activation. Int4/Int8 exactly: 10 x 2 sums, 2 packed
+    // lines, 2 scales, 2 zeros, the table, 2 weights, 1 activation. Int8 activations: 6 x 2 sums in f32 and 6
+    // x 2 in int32, 4 weights, 1 activation.
     return int8 ? Tile{6, 2} : shape.integers ? Tile{10, 2} : Tile{12, 2};
   }
   // 16 registers, a panel takes two. The same counts: 12 + 2 + 1; 8 + 2 + 2 + 2 + 1; 4 + 4 + 4 + 1.
@@ -42,8 +45,9 @@ Tile chooseTile(const Machine &machine, const PanelShape &shape, bool int8) {
 class LinearKernel {
 public:
   LinearKernel(KernelBuilder &k, const Machine &machine, const LinearSpec &spec, ArrayRef<Value> arguments)
-      : k(k), spec(spec), layout(spec.layout), shape(layout), row(shape, spec.int8Activations && shape.integers),
-        tile(chooseTile(machine, shape, row.int8)), sums(k, machine, shape, row), machine(machine) {
+      : k(k), spec(spec), layout(spec.layout), shape(layout),
+        row(shape, spec.int8Activations && shape.integers), tile(chooseTile(machine, shape, row.int8)),
+        sums(k, machine, shape, row), machine(machine) {
     const Value *next = arguments.begin();
     context = *next++;
     thread = *next++;
@@ -67,13 +71,12 @@ private:
   int64_t groupPanels() const { return layout.glu ? 2 : together; }
   int64_t groups() const { return (panelCount(layout) + groupPanels() - 1) / groupPanels(); }
   int64_t outColumns() const { return layout.glu ? layout.n / 2 : layout.n; }
-  bool directRows() const {
-    return !row.int8 && spec.norm == Norm::None && layout.k % shape.lineK == 0;
-  }
+  bool directRows() const { return !row.int8 && spec.norm == Norm::None && layout.k % shape.lineK == 0; }
   void prepareRows();
   void buildStream();
   void buildTiles();
-  void computeTile(int64_t tileRows, Value prepared, int64_t preparedBytes, Value group, Value firstRow, Value rowCount);
+  void computeTile(int64_t tileRows, Value prepared, int64_t preparedBytes, Value group, Value firstRow,
+                   Value rowCount);
   void finishRow(Value sums, Value group, Value rowIndex);
   Value loadOut(Value base, Value column, Value mask);
 
@@ -131,10 +134,10 @@ void LinearKernel::finishRow(Value sums, Value group, Value rowIndex) {
   }
 }
 
-/// A tile's sums go to a small buffer, from which a loop finishes row by row: the epilogue's code stands once per tile size, and
-/// rows beyond the last one are left out.
-void LinearKernel::computeTile(int64_t tileRows, Value prepared, int64_t preparedBytes, Value group, Value firstRow,
-                               Value rowCount) {
+/// A tile's sums go to a small buffer, from which a loop finishes row by row: the epilogue's code stands once
+/// per tile size, and rows beyond the last one are left out.
+void LinearKernel::computeTile(int64_t tileRows, Value prepared, int64_t preparedBytes, Value group,
+                               Value firstRow, Value rowCount) {
   int64_t panels = groupPanels();
   int64_t panelBytes = shape.bytes();
   // The last group may lack a panel: it reads its first one twice, and the second's results are not stored.
@@ -147,14 +150,14 @@ void LinearKernel::computeTile(int64_t tileRows, Value prepared, int64_t prepare
     addresses.push_back(k.at(weights, k.mul(panel, panelBytes)));
   }
   for (int64_t first = 0; first < panels; first += together) {
-    auto results = sums.sums(tileRows, ArrayRef<Value>(addresses).slice(first, together), prepared, preparedBytes, stream);
+    auto results = sums.sums(tileRows, ArrayRef<Value>(addresses).slice(first, together), prepared,
+                             preparedBytes, stream);
     for (int64_t r = 0; r < tileRows; ++r)
       for (int64_t p = 0; p < together; ++p)
         k.store(results[r * together + p], k.at(sumBuffer, (r * panels + first + p) * 64), 64);
   }
-  k.loop(k.index(0), rowCount, 1, [&](Value r) {
-    finishRow(k.at(sumBuffer, k.mul(r, panels * 64)), group, k.add(firstRow, r));
-  });
+  k.loop(k.index(0), rowCount, 1,
+         [&](Value r) { finishRow(k.at(sumBuffer, k.mul(r, panels * 64)), group, k.add(firstRow, r)); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -174,8 +177,9 @@ void LinearKernel::prepareRows() {
 void LinearKernel::buildStream() {
   stream = true;
   auto overGroups = [&](int64_t count, Value prepared, int64_t preparedBytes) {
-    // One panel after the other is one stream of memory. From three rows on the loads of activations count as well; two panels
-    // halve them. (Integers: unpacking keeps the load ports free, and one panel was measured to be faster.)
+    // One panel after the other is one stream of memory. From three rows on the loads of activations count as
+    // well; two panels halve them. (Integers: unpacking keeps the load ports free, and one panel was measured
+    // to be faster.)
     together = count > 2 && !shape.integers ? tile.panels : 1;
     auto range = k.share(context, thread, k.index(groups()));
     k.loop(range.begin, range.end, 1, [&](Value group) {
@@ -205,7 +209,8 @@ void LinearKernel::buildTiles() {
   stream = false;
   together = tile.panels;
   prepareRows();
-  // Tiles of one group after the other, cut into equal shares: a thread may begin and end in the middle of a group.
+  // Tiles of one group after the other, cut into equal shares: a thread may begin and end in the middle of a
+  // group.
   Value tilesPerGroup = k.ceilDiv(rows, tile.rows);
   auto range = k.share(context, thread, k.mul(tilesPerGroup, groups()));
   Value firstGroup = k.div(range.begin, tilesPerGroup);
@@ -217,16 +222,17 @@ void LinearKernel::buildTiles() {
     Value firstRow = k.mul(firstTile, tile.rows), endRow = k.minimum(k.mul(endTile, tile.rows), rows);
     Value wholeEnd = k.add(firstRow, k.mul(k.div(k.sub(endRow, firstRow), tile.rows), tile.rows));
     auto at = [&](Value row0) { return k.at(scratch, k.mul(row0, row.bytes)); };
-    k.loop(firstRow, wholeEnd, tile.rows, [&](Value r) {
-      computeTile(tile.rows, at(r), row.bytes, group, r, k.index(tile.rows));
-    });
+    k.loop(firstRow, wholeEnd, tile.rows,
+           [&](Value r) { computeTile(tile.rows, at(r), row.bytes, group, r, k.index(tile.rows)); });
     // The rows that do not fill a tile, in the smallest tile that holds them.
     Value left = k.sub(endRow, wholeEnd);
     int64_t step = (tile.rows + 2) / 3;
     for (int64_t size = step; size - step < tile.rows - 1; size += step) {
       Value fits = arith::AndIOp::create(k.b, k.loc, k.lessThan(k.index(size - step), left),
                                          k.lessThan(left, size + 1));
-      k.ifThen(fits, [&] { computeTile(std::min(size, tile.rows), at(wholeEnd), row.bytes, group, wholeEnd, left); });
+      k.ifThen(fits, [&] {
+        computeTile(std::min(size, tile.rows), at(wholeEnd), row.bytes, group, wholeEnd, left);
+      });
     }
   });
 }
@@ -236,7 +242,8 @@ void LinearKernel::build() {
   sumBuffer = k.stackBuffer(std::max(tile.rows, streamRows) * panels * 64);
   if (!directRows())
     ownRow = k.stackBuffer(row.bytes);
-  k.ifThen(k.lessThan(rows, streamRows + 1), [&] { buildStream(); }, [&] { buildTiles(); });
+  k.ifThen(
+      k.lessThan(rows, streamRows + 1), [&] { buildStream(); }, [&] { buildTiles(); });
 }
 
 //===----------------------------------------------------------------------===//
@@ -264,13 +271,15 @@ static std::string kernelName(const LinearSpec &spec) {
   if (spec.norm != Norm::None)
     out << "_" << llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.normEpsilon), /*LowerCase=*/true);
   out << (spec.normBias ? "_normbias" : "") << (spec.bias ? "_bias" : "") << activations[int(spec.activation)]
-      << (layout.glu ? "_glu" : "") << (spec.residual ? "_residual" : "") << (spec.int8Activations ? "_balanced" : "");
+      << (layout.glu ? "_glu" : "") << (spec.residual ? "_residual" : "")
+      << (spec.int8Activations ? "_balanced" : "");
   return name;
 }
 
 func::FuncOp pith::cpu::getOrCreateLinear(ModuleOp module, const Machine &machine, const LinearSpec &spec) {
   unsigned pointers = 4 + (spec.norm != Norm::None) + spec.normBias + spec.bias + spec.residual;
-  return getOrCreateKernel(module, kernelName(spec), pointers, 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
-    LinearKernel(k, machine, spec, arguments).build();
-  });
+  return getOrCreateKernel(module, kernelName(spec), pointers, 1,
+                           [&](KernelBuilder &k, ArrayRef<Value> arguments) {
+                             LinearKernel(k, machine, spec, arguments).build();
+                           });
 }

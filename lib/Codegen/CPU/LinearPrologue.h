@@ -17,13 +17,15 @@ public:
   using Value = mlir::Value;
   LinearPrologue(KernelBuilder &k, const Machine &machine, const LinearSpec &spec, const PanelShape &shape,
                  const ActivationRow &row, Value normScale, Value normBias)
-      : k(k), machine(machine), spec(spec), shape(shape), row(row), normScale(normScale), normBias(normBias) {}
+      : k(k), machine(machine), spec(spec), shape(shape), row(row), normScale(normScale), normBias(normBias) {
+  }
 
   void prepare(Value x, Value out);
 
 private:
   using Values = KernelBuilder::Values;
-  /// Columns [begin, begin + count) in vectors of 16; the last one may be short, `mask` is null for whole vectors.
+  /// Columns [begin, begin + count) in vectors of 16; the last one may be short, `mask` is null for whole
+  /// vectors.
   Values overColumns(Value begin, int64_t count, Values carried,
                      llvm::function_ref<void(Value column, Value mask, Values &carried)> body);
   Value loadColumns(Value base, Value column, Value mask);

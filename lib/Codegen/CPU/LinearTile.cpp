@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The loop over K of a few rows of activations against one or two panels of weights. Sums stay in registers from the first to
-// the last line of a panel; a line of weights is loaded and expanded once and serves all rows.
+// The loop over K of a few rows of activations against one or two panels of weights. Sums stay in registers
+// from the first to the last line of a panel; a line of weights is loaded and expanded once and serves all
+// rows.
 //
 //===----------------------------------------------------------------------===//
 #include "LinearTile.h"
@@ -15,8 +16,8 @@
 using namespace mlir;
 using namespace pith::cpu;
 
-/// How far ahead of the loads a stream is prefetched: far enough to cover the memory's latency at full rate (half the distance
-/// gains half as much), and every line exactly once.
+/// How far ahead of the loads a stream is prefetched: far enough to cover the memory's latency at full rate
+/// (half the distance gains half as much), and every line exactly once.
 static constexpr int64_t prefetchBytes = 8192;
 
 ActivationRow::ActivationRow(const PanelShape &shape, bool int8) : int8(int8) {
@@ -27,7 +28,8 @@ ActivationRow::ActivationRow(const PanelShape &shape, bool int8) : int8(int8) {
   } else {
     bytes = int64_t(llvm::alignTo(llvm::alignTo(shape.paddedK(), 16) * 4, 64));
   }
-  // An odd number of lines: else the same column of all rows of a tile would fall into one set of the first-level cache.
+  // An odd number of lines: else the same column of all rows of a tile would fall into one set of the
+  // first-level cache.
   if (bytes / 64 % 2 == 0)
     bytes += 64;
 }
@@ -79,7 +81,8 @@ Value LinearTile::dot(Value sum, Value codes, Value x) {
 
 LinearTile::Values LinearTile::expandHalves(Value line) {
   if (shape.format == WeightFormat::F16)
-    return {k.toF32(k.load(k.vec(16, k.f16), line, 32)), k.toF32(k.load(k.vec(16, k.f16), k.at(line, 32), 32))};
+    return {k.toF32(k.load(k.vec(16, k.f16), line, 32)),
+            k.toF32(k.load(k.vec(16, k.f16), k.at(line, 32), 32))};
   VectorType words = k.vec(16, k.i32), floats = k.vec(16, k.f32);
   Value pairs = k.load(words, line, 64);
   Value low = arith::ShLIOp::create(k.b, k.loc, pairs, k.constant(words, 16));
@@ -104,7 +107,8 @@ LinearTile::Values LinearTile::expandCodes(Value line) {
   Values weights;
   for (int64_t j = 0; j < shape.lineK; ++j) {
     int64_t shift = 8 * (j % 4) + (j >= 4 ? 4 : 0);
-    Value code = shift ? Value(arith::ShRUIOp::create(k.b, k.loc, word, k.constant(words, double(shift)))) : word;
+    Value code =
+        shift ? Value(arith::ShRUIOp::create(k.b, k.loc, word, k.constant(words, double(shift)))) : word;
     if (table) {
       weights.push_back(k.intrinsic("llvm.x86.avx512.permvar.sf.512", floats, {table, code}));
       continue;
@@ -134,7 +138,8 @@ LinearTile::Values LinearTile::expand(Value line) {
 //===----------------------------------------------------------------------===//
 
 /// Calls `step` for each line; several lines per iteration, the rest behind the loop.
-LinearTile::Values LinearTile::overLines(int64_t lines, ArrayRef<Value> addresses, Value x, Values sums, Step step) {
+LinearTile::Values LinearTile::overLines(int64_t lines, ArrayRef<Value> addresses, Value x, Values sums,
+                                         Step step) {
   int64_t xLine = shape.lineK * (row.int8 ? 1 : 4);
   int64_t unroll = tile.rows * tile.panels == 1 ? 8 : std::max<int64_t>(1, 8 / shape.lineK);
   auto steps = [&](ArrayRef<Value> base, Value xBase, int64_t first, int64_t count, Values &sums) {
@@ -164,13 +169,15 @@ LinearTile::Values LinearTile::overLines(int64_t lines, ArrayRef<Value> addresse
 }
 
 /// Block `b` of K, counted from the group at `groups` and the activations that belong to it.
-LinearTile::Block LinearTile::blockAt(int64_t b, ArrayRef<Value> groups, Value x, Value xScales, Value xStarts) {
+LinearTile::Block LinearTile::blockAt(int64_t b, ArrayRef<Value> groups, Value x, Value xScales,
+                                      Value xStarts) {
   Block block;
   block.lines = shape.blockLines;
   for (Value group : groups) {
     block.scales.push_back(k.at(group, b * PanelShape::rows * 2));
     block.zeros.push_back(k.at(group, shape.zerosOffset + b * PanelShape::rows));
-    block.lineAddresses.push_back(k.at(group, shape.headerBytes + b * shape.blockLines * PanelShape::lineBytes));
+    block.lineAddresses.push_back(
+        k.at(group, shape.headerBytes + b * shape.blockLines * PanelShape::lineBytes));
   }
   block.x = k.at(x, b * shape.block * (row.int8 ? 1 : 4));
   block.xScales = k.at(xScales, b * 4);
@@ -206,13 +213,14 @@ LinearTile::Values LinearTile::overBlocks(ArrayRef<Value> panels, Value x, Value
   if (groups > 0)
     sums = k.loop(k.index(0), k.index(groups), 1, sums, [&](Value g, ArrayRef<Value> carried) {
       Value scaleOffset = k.mul(g, shape.groupBlocks * 4);
-      return groupSums(groupsAt(k.mul(g, shape.groupBytes)), k.at(x, k.mul(g, xGroup)), k.at(xScales, scaleOffset),
-                       k.at(xStarts, scaleOffset), 0, shape.groupBlocks, Values(carried.begin(), carried.end()));
+      return groupSums(groupsAt(k.mul(g, shape.groupBytes)), k.at(x, k.mul(g, xGroup)),
+                       k.at(xScales, scaleOffset), k.at(xStarts, scaleOffset), 0, shape.groupBlocks,
+                       Values(carried.begin(), carried.end()));
     });
   int64_t done = groups * shape.groupBlocks;
   if (done < shape.blocks)
-    sums = groupSums(groupsAt(k.index(groups * shape.groupBytes)), k.at(x, groups * xGroup), k.at(xScales, done * 4),
-                     k.at(xStarts, done * 4), done, shape.blocks - done, sums);
+    sums = groupSums(groupsAt(k.index(groups * shape.groupBytes)), k.at(x, groups * xGroup),
+                     k.at(xScales, done * 4), k.at(xStarts, done * 4), done, shape.blocks - done, sums);
   return sums;
 }
 
@@ -220,8 +228,10 @@ LinearTile::Values LinearTile::overBlocks(ArrayRef<Value> panels, Value x, Value
 // Sums in f32
 //===----------------------------------------------------------------------===//
 
-/// sums += weights * x for one line. Sums stand chain by chain; a line's input features take turns in the chains.
-void LinearTile::multiplyLine(ArrayRef<Values> weights, Value x, int64_t index, int64_t chains, Values &sums) {
+/// sums += weights * x for one line. Sums stand chain by chain; a line's input features take turns in the
+/// chains.
+void LinearTile::multiplyLine(ArrayRef<Values> weights, Value x, int64_t index, int64_t chains,
+                              Values &sums) {
   for (int64_t j = 0; j < shape.lineK; ++j) {
     int64_t chain = (index * shape.lineK + j) % chains;
     for (int64_t r = 0; r < tile.rows; ++r) {
@@ -263,8 +273,8 @@ LinearTile::Values LinearTile::floatSums(ArrayRef<Value> panels, Value x) {
   return joined(k, sums, chains);
 }
 
-/// One block of integer weights, exactly: (code - zero) in f32. For many rows the weights are scaled once, for few rows the
-/// block's sums are.
+/// One block of integer weights, exactly: (code - zero) in f32. For many rows the weights are scaled once,
+/// for few rows the block's sums are.
 LinearTile::Values LinearTile::exactBlock(const Block &block, Values sums) {
   int64_t count = tile.rows * tile.panels, chains = chainsFor(count);
   bool scaleWeights = tile.rows > 2;
@@ -362,13 +372,15 @@ LinearTile::Values LinearTile::int8Block(const Block &block, Values sums) {
   return sums;
 }
 
-LinearTile::Values LinearTile::sums(int64_t rows, ArrayRef<Value> panels, Value x, int64_t rowBytes, bool stream) {
+LinearTile::Values LinearTile::sums(int64_t rows, ArrayRef<Value> panels, Value x, int64_t rowBytes,
+                                    bool stream) {
   tile = {rows, int64_t(panels.size()), rowBytes, stream};
   if (!shape.integers)
     return floatSums(panels, x);
-  Values sums = overBlocks(panels, x, zeros(k, rows * tile.panels, k.f32), [&](const Block &block, Values sums) {
-    return row.int8 ? int8Block(block, sums) : exactBlock(block, sums);
-  });
+  Values sums =
+      overBlocks(panels, x, zeros(k, rows * tile.panels, k.f32), [&](const Block &block, Values sums) {
+        return row.int8 ? int8Block(block, sums) : exactBlock(block, sums);
+      });
   for (int64_t i = 0; i < int64_t(sums.size()); ++i)
     sums[i] = k.fmul(sums[i], k.load(k.vec(16, k.f32), panels[i % tile.panels], 64));
   return sums;

@@ -12,9 +12,9 @@
 
 namespace pith::cpu {
 
-/// One row of activations as the tiles read it: f32, or int8 with a scale and a start value per block. The start value is
-/// minus the zero point times the block's sum (times 1 where the layout has zero points), so that
-/// start + sum of code * x is the sum of (code - zero) * x.
+/// One row of activations as the tiles read it: f32, or int8 with a scale and a start value per block. The
+/// start value is minus the zero point times the block's sum (times 1 where the layout has zero points), so
+/// that start + sum of code * x is the sum of (code - zero) * x.
 struct ActivationRow {
   ActivationRow() = default;
   ActivationRow(const PanelShape &shape, bool int8);
@@ -23,8 +23,9 @@ struct ActivationRow {
   int64_t bytes = 0;              // from one row to the next
 };
 
-/// The zero point that the dot product instruction of this machine sees for a layout without zero points, and how much
-/// it differs from the stored one. AVX2 alone multiplies signed weights, 128 less than the stored ones.
+/// The zero point that the dot product instruction of this machine sees for a layout without zero points, and
+/// how much it differs from the stored one. AVX2 alone multiplies signed weights, 128 less than the stored
+/// ones.
 int64_t storedZeroBias(const Machine &machine, const PanelShape &shape);
 
 class LinearTile {
@@ -32,10 +33,10 @@ public:
   LinearTile(KernelBuilder &k, const Machine &machine, const PanelShape &shape, const ActivationRow &row)
       : k(k), machine(machine), shape(shape), row(row) {}
 
-  /// Sums for `rows` rows from address `x` on, `rowBytes` apart, and the panels at `panels`: rows * panels vectors of 16 f32, row
-  /// by row. `stream` is for weights that come from memory: it prefetches them.
-  KernelBuilder::Values sums(int64_t rows, llvm::ArrayRef<mlir::Value> panels, mlir::Value x, int64_t rowBytes,
-                             bool stream);
+  /// Sums for `rows` rows from address `x` on, `rowBytes` apart, and the panels at `panels`: rows * panels
+  /// vectors of 16 f32, row by row. `stream` is for weights that come from memory: it prefetches them.
+  KernelBuilder::Values sums(int64_t rows, llvm::ArrayRef<mlir::Value> panels, mlir::Value x,
+                             int64_t rowBytes, bool stream);
 
 private:
   using Value = mlir::Value;

@@ -127,8 +127,8 @@ static float loadFloat(WeightFormat format, const void *data, int64_t index) {
 }
 
 namespace {
-/// One part's quantized numbers by (row, input feature). k-major parts have data [k][n], scales and zero points
-/// [ceil(k/block)][n].
+/// One part's quantized numbers by (row, input feature). k-major parts have data [k][n], scales and zero
+/// points [ceil(k/block)][n].
 struct Codes {
   explicit Codes(const WeightView &view)
       : view(view), nibbles(view.format == WeightFormat::Int4), block(view.block > 0 ? view.block : view.k),

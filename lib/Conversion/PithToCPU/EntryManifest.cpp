@@ -5,13 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "EntryManifest.h"
+#include "pith/Conversion/Passes.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
 using namespace pith;
-
-/// The most rows of one step. Longer prompts are given in pieces; the workspace need not grow further.
-constexpr int64_t maxRows = 512;
 
 static std::string typeName(Type type) {
   if (type.isInteger(1))
@@ -57,8 +55,9 @@ static FailureOr<DictionaryAttr> describeStep(func::FuncOp entry) {
     return entry.emitError("a step entry takes tokens, positions and rows as tensor<?xi32> and gives "
                            "tensor<?xVxf32>, but this is ")
            << entry.getFunctionType();
+  auto maxRows = entry->getAttrOfType<IntegerAttr>(kMaxRowsAttr);
   return b.getDictionaryAttr({b.getNamedAttr("kind", b.getStringAttr("step")),
-                              b.getNamedAttr("max_rows", b.getI64IntegerAttr(maxRows)),
+                              b.getNamedAttr("max_rows", maxRows ? maxRows : b.getI64IntegerAttr(ScheduleOptions().maxRows)),
                               b.getNamedAttr("name", b.getStringAttr(entry.getSymName())),
                               b.getNamedAttr("vocab", b.getI64IntegerAttr(logits.getDimSize(1)))});
 }
@@ -74,7 +73,7 @@ FailureOr<DictionaryAttr> pith::describeEntries(ModuleOp module, ArrayRef<func::
       if (failed(step))
         return failure();
       list.push_back(*step);
-      auto positions = entry->getAttrOfType<IntegerAttr>("pith.positions");
+      auto positions = entry->getAttrOfType<IntegerAttr>(kPositionsAttr);
       manifest.push_back(b.getNamedAttr(
           "state", b.getDictionaryAttr(
                        {b.getNamedAttr("page_bytes", b.getI64IntegerAttr(getPageBytes(module))),

@@ -66,9 +66,9 @@ public:
 
   LogicalResult exportRun(func::FuncOp run);
   LogicalResult exportPrepare();
-  bool step() const { return isStep; }
-  std::string runName() const { return ("pith_" + entry.getSymName() + "_run").str(); }
-  std::string prepareName() const { return ("pith_" + entry.getSymName() + "_prepare").str(); }
+  bool step() { return isStep; }
+  std::string runName() { return ("pith_" + entry.getSymName() + "_run").str(); }
+  std::string prepareName() { return ("pith_" + entry.getSymName() + "_prepare").str(); }
 
 private:
   LLVM::LLVMFuncOp declare(StringRef name, Type result, ArrayRef<Type> arguments);
@@ -218,7 +218,7 @@ static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries,
   Value list = LLVM::UndefOp::create(b, loc, arrayType);
   for (auto [i, entry] : llvm::enumerate(entries)) {
     auto position = static_cast<int64_t>(i);
-    Value fields[] = {nameConstant(b, loc, module, functions[i].getSymName()),
+    Value fields[] = {nameConstant(b, loc, module, func::FuncOp(functions[i]).getSymName()),
                       constant(entry.step() ? PITH_EXEC_STEP : PITH_EXEC_INVOKE), constant(0),
                       LLVM::AddressOfOp::create(b, loc, pointer, entry.prepareName()),
                       LLVM::AddressOfOp::create(b, loc, pointer, entry.runName())};

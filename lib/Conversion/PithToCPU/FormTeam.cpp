@@ -189,7 +189,7 @@ LogicalResult TeamFormer::formLaunch(LaunchOp op) {
     sizes.push_back(asI64(stride));
   }
   operands.append(sizes);
-  if (kernel.getFunctionType().getInputs() != ValueRange(operands).getTypes())
+  if (!llvm::equal(kernel.getFunctionType().getInputs(), ValueRange(operands).getTypes()))
     return op.emitError("kernel @") << op.getKernel() << " is " << kernel.getFunctionType() << ", but called with "
                                     << ValueRange(operands).getTypes();
   func::CallOp::create(b, loc, kernel, operands);

@@ -36,12 +36,12 @@ public:
     ranges = op.createLoopRanges(b, loc);
     kinds = op.getIteratorTypesArray();
     unsigned loops = kinds.size(), parallel = 0;
-    while (parallel < loops && linalg::isParallelIterator(kinds[parallel]))
+    while (parallel < loops && kinds[parallel] == utils::IteratorType::parallel)
       ++parallel;
     if (parallel == loops && parallel > 1)
       --parallel;
     firstSum = loops;
-    while (firstSum > parallel && linalg::isReductionIterator(kinds[firstSum - 1]))
+    while (firstSum > parallel && kinds[firstSum - 1] == utils::IteratorType::reduction)
       --firstSum;
     if (!useTeam || parallel == 0) {
       nest(0, {});

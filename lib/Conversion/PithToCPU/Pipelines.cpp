@@ -11,13 +11,35 @@
 
 using namespace mlir;
 
+namespace pith {
+#define GEN_PASS_DEF_LIMITROWS
+#include "pith/Conversion/Passes.h.inc"
+} // namespace pith
+
+namespace {
+struct LimitRows : pith::impl::LimitRowsBase<LimitRows> {
+  using LimitRowsBase::LimitRowsBase;
+  void runOnOperation() override {
+    if (maxRows < 1) {
+      getOperation().emitError("a step needs at least 1 row, found max-rows=") << maxRows;
+      return signalPassFailure();
+    }
+    for (auto entry : getOperation().getOps<func::FuncOp>())
+      if (auto kind = entry->getAttrOfType<StringAttr>(pith::kEntryAttr); kind && kind.getValue() == "step")
+        entry->setAttr(pith::kMaxRowsAttr, OpBuilder(entry).getI64IntegerAttr(maxRows));
+  }
+};
+} // namespace
+
 void pith::buildSchedule(OpPassManager &pm, const ScheduleOptions &options) {
   pm.addPass(createInlineBlocks());
-  if (!options.reference) {
-    ConvertPithToCPUOptions kernels;
-    kernels.exact = options.exact;
-    pm.addPass(createConvertPithToCPU(kernels));
-  }
+  LimitRowsOptions limit;
+  limit.maxRows = options.maxRows;
+  pm.addPass(createLimitRows(limit));
+  ConvertPithToCPUOptions kernels;
+  kernels.exact = options.exact;
+  kernels.stateOnly = options.reference;
+  pm.addPass(createConvertPithToCPU(kernels));
   pm.addPass(createConvertPithToLinalg());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());

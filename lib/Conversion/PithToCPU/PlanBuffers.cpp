@@ -85,7 +85,7 @@ private:
   func::FuncOp entry;
   OpBuilder b;
   Location loc;
-  SizeHoister hoister{entry};
+  pith::SizeHoister hoister{entry};
   SmallVector<SizeClass> classes;
 };
 } // namespace

@@ -25,8 +25,27 @@ PackedWeights::PackedWeights(ModuleOp module) : module(module), symbols(module) 
   }
 }
 
-PackedOp PackedWeights::get(ArrayRef<Attribute> sources, DictionaryAttr layout, int64_t size, StringRef name) {
+/// Weights under several names with the same bytes (a table and a head that are tied in the model file) are one.
+Attribute PackedWeights::canonical(Attribute source) {
+  auto weight = symbols.lookup<WeightOp>(cast<FlatSymbolRefAttr>(source).getAttr());
+  if (!weight)
+    return source;
+  Attribute bytes[] = {TypeAttr::get(weight.getTensorType()), weight.getData(), weight.getScalesAttr(),
+                       weight.getZerosAttr()};
+  for (Attribute &piece : bytes)
+    if (!piece)
+      piece = UnitAttr::get(module.getContext());
+  Attribute &first = sameBytes[ArrayAttr::get(module.getContext(), bytes)];
+  if (!first)
+    first = source;
+  return first;
+}
+
+PackedOp PackedWeights::get(ArrayRef<Attribute> given, DictionaryAttr layout, int64_t size, StringRef name) {
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+  SmallVector<Attribute> sources;
+  for (Attribute source : given)
+    sources.push_back(canonical(source));
   PackedOp &packed = known[{b.getArrayAttr(sources), layout}];
   if (packed)
     return packed;
@@ -48,8 +67,12 @@ FailureOr<PackedOp> PackedWeights::getPlain(WeightOp weight, RankedTensorType ty
   bool same = stored == wanted && !weight.getEncoding();
   if (!same && !wanted.isF32())
     return weight.emitError("is ") << weight.getTensorType() << ", which cannot be read as " << type;
-  DictionaryAttr layout = b.getDictionaryAttr({b.getNamedAttr("element", TypeAttr::get(wanted)),
+  return getPlain(FlatSymbolRefAttr::get(weight), wanted, type.getNumElements() * elementBytes(wanted));
+}
+
+PackedOp PackedWeights::getPlain(ArrayRef<Attribute> sources, Type element, int64_t size) {
+  Builder b(module.getContext());
+  DictionaryAttr layout = b.getDictionaryAttr({b.getNamedAttr("element", TypeAttr::get(element)),
                                                b.getNamedAttr("kind", b.getStringAttr("plain"))});
-  return get(FlatSymbolRefAttr::get(weight), layout, type.getNumElements() * elementBytes(wanted),
-             (weight.getSymName() + "_plain").str());
+  return get(sources, layout, size, (cast<FlatSymbolRefAttr>(sources.front()).getValue() + "_plain").str());
 }

@@ -221,6 +221,12 @@ static LogicalResult bitwise(Node &node) {
                      describe(node.im, node.in(0)));
   if (!operands(node, a, b))
     return failure();
+  // What a neutral operand leaves: masks are built with many of them.
+  double neutral = std::is_same_v<OpTy, arith::AndIOp> ? 1 : 0;
+  if (Bools && node.im.isRepeated(b, neutral))
+    return node.done(node.im.make(type, a));
+  if (Bools && node.im.isRepeated(a, neutral))
+    return node.done(node.im.make(type, b));
   return node.done(node.im.make(type, node.im.binary<OpTy>(a, b)));
 }
 
@@ -229,13 +235,17 @@ static LogicalResult bitShift(Node &node) {
   if (!node.arity(2, 2) || !node.needInteger(0) || !operands(node, a, b))
     return failure();
   bool left = node.getString("direction", "") == "LEFT";
-  // A shift by the width or more gives zero, as the widest shift that the machine has would not.
+  // Shifting by the width or more leaves nothing, or the sign where that is what moves in.
   Tensor width = node.im.splat(a.element(), a.element().getIntOrFloatBitWidth(), a.shape);
   Tensor zero = node.im.splat(a.element(), 0, a.shape);
   Tensor fits = node.im.compare(arith::CmpIPredicate::ult, b, width);
-  Tensor amount = node.im.select(fits, b, zero);
-  Tensor shifted = left ? node.im.binary<arith::ShLIOp>(a, amount) : node.im.binary<arith::ShRUIOp>(a, amount);
-  return node.done(node.im.make(node.in(0)->type, node.im.select(fits, shifted, zero)));
+  bool arithmetic = !left && !isUnsigned(node.in(0)->type);
+  Tensor most = node.im.splat(a.element(), a.element().getIntOrFloatBitWidth() - 1, a.shape);
+  Tensor amount = node.im.select(fits, b, most);
+  Tensor shifted = left         ? node.im.binary<arith::ShLIOp>(a, amount)
+                   : arithmetic ? node.im.binary<arith::ShRSIOp>(a, amount)
+                                : node.im.binary<arith::ShRUIOp>(a, amount);
+  return node.done(node.im.make(node.in(0)->type, arithmetic ? shifted : node.im.select(fits, shifted, zero)));
 }
 
 //===----------------------------------------------------------------------===//

@@ -89,10 +89,10 @@ bool Importer::orderNodes(const Nodes &nodes, const Scope &scope, Node *caller, 
     diagnostic << "the graph has a cycle: ";
     for (auto [k, i] : llvm::enumerate(cycle)) {
       if (k == 8 && cycle.size() > 9) {
-        diagnostic << "… (" << cycle.size() - 8 << " more) → ";
+        diagnostic << "... (" << cycle.size() - 8 << " more) -> ";
         break;
       }
-      diagnostic << where(i).label() << " → ";
+      diagnostic << where(i).label() << " -> ";
     }
     diagnostic << where(cycle.front()).label();
   }

@@ -42,17 +42,16 @@ static bool readProjections(Node &node, AttentionParts &parts, int64_t &headDim)
   parts.heads = node.getInt("num_heads", 0);
   parts.kvHeads = node.getInt("kv_num_heads", 0);
   Tensor query = im.tensor(node.in(InQuery));
-  std::optional<int64_t> width =
-      query.rank() == 3 ? im.symbols.normalize(query.shape[2]).constant() : std::nullopt;
+  int64_t width = query.rank() == 3 ? im.symbols.normalize(query.shape[2]).constant().value_or(0) : 0;
   bool packed = !node.in(InKey) && !node.in(InValue);
   int64_t parties = packed ? parts.heads + 2 * parts.kvHeads : parts.heads;
-  if (!width || parts.heads < 1 || parts.kvHeads < 1 || parts.heads > (1 << 20) || parts.kvHeads > (1 << 20) ||
-      *width % parties || *width == 0) {
+  if (width < 1 || parts.heads < 1 || parts.kvHeads < 1 || parts.heads > (1 << 20) || parts.kvHeads > (1 << 20) ||
+      width % parties) {
     node.error() << "query " << describe(im, node.in(InQuery)) << " cannot be divided among " << parts.heads
                  << " heads and " << parts.kvHeads << " kv heads";
     return false;
   }
-  headDim = *width / parties;
+  headDim = width / parties;
   if (packed) {
     int64_t queries = parts.heads * headDim, keys = parts.kvHeads * headDim;
     parts.q = im.sliceDim(query, 2, 0, queries);

@@ -10,6 +10,7 @@
 #include "Node.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Verifier.h"
+#include "mlir/Interfaces/SideEffectInterfaces.h"
 
 using namespace mlir;
 using namespace pith;
@@ -194,6 +195,10 @@ OwningOpRef<ModuleOp> Importer::run() {
   readInputs(scope);
   importNodes(graph.node(), scope, opsets, nullptr);
   setOutputs(scope);
+  // Code that only served to find sizes, or outputs that nobody reads.
+  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(main.getBody().front())))
+    if (isOpTriviallyDead(&op))
+      op.erase();
   if (!failed && llvm::failed(verify(*module)))
     error(top) << "the importer made invalid code from this model; please report it";
   if (!failed)

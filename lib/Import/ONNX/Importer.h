@@ -102,16 +102,19 @@ public:
   Tensor cast(const Tensor &source, int32_t from, int32_t to);
   Tensor castTo(const Tensor &source, mlir::Type to); ///< between float types, or signed integers
 
+  /// Elementwise code on operands of one shape. On scalar constants that are broadcast, it is done before broadcasting.
+  Tensor elementwise(llvm::ArrayRef<Tensor> operands, llvm::function_ref<mlir::Value(llvm::ArrayRef<mlir::Value>)> code);
   template <typename OpTy> Tensor unary(const Tensor &x) {
-    return {builder.createOrFold<OpTy>(loc, x.value), x.shape};
+    return elementwise(x, [&](auto v) { return builder.createOrFold<OpTy>(loc, v[0]); });
   }
-  /// Operands of one shape.
   template <typename OpTy> Tensor binary(const Tensor &a, const Tensor &b) {
-    return {builder.createOrFold<OpTy>(loc, conform(a), conform({b.value, a.shape})), a.shape};
+    return elementwise({a, b}, [&](auto v) { return builder.createOrFold<OpTy>(loc, v[0], v[1]); });
   }
   Tensor compare(mlir::arith::CmpIPredicate predicate, const Tensor &a, const Tensor &b);
   Tensor compare(mlir::arith::CmpFPredicate predicate, const Tensor &a, const Tensor &b);
   Tensor select(const Tensor &condition, const Tensor &a, const Tensor &b);
+  /// Whether all elements are this constant.
+  bool isRepeated(const Tensor &x, double value);
   // Arithmetic that picks the op by the element type, operands of one shape.
   Tensor add(const Tensor &a, const Tensor &b);
   Tensor sub(const Tensor &a, const Tensor &b);
@@ -157,6 +160,7 @@ private:
   mlir::func::FuncOp main;
   mlir::Operation *prologueEnd = nullptr;
   std::map<Expr, mlir::Value> indices;
+  llvm::DenseMap<mlir::Value, Shape> viewed; ///< sizes of what has been reshaped
   std::deque<Val> vals;
   std::vector<std::unique_ptr<Initializer>> initializers;
   std::map<std::array<const void *, 4>, mlir::FlatSymbolRefAttr> weights; ///< by initializers and type

@@ -32,6 +32,9 @@ bool Importer::readInputs(Scope &scope) {
   bool good = true;
   auto report = [&](StringRef name) {
     good = false;
+    vals.emplace_back();
+    vals.back().broken = true;
+    scope.try_emplace(name, &vals.back()); // its users are not to blame
     return error(NameLoc::get(builder.getStringAttr(name))) << "input '" << name << "': ";
   };
   for (const proto::ValueInfoProto &input : graph.input()) {
@@ -53,7 +56,7 @@ bool Importer::readInputs(Scope &scope) {
       report(input.name()) << "has no shape; at least its rank must be known";
     else if (input.type().tensor_type().shape().dim_size() > 32)
       report(input.name()) << "has more than 32 dimensions";
-    else if (scope.count(input.name()) || llvm::is_contained(llvm::map_range(inputs, [](auto *i) { return StringRef(i->name()); }), input.name()))
+    else if (llvm::any_of(inputs, [&](auto *other) { return other->name() == input.name(); }))
       report(input.name()) << "is listed twice";
     else
       inputs.push_back(&input);

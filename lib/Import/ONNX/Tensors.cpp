@@ -52,8 +52,8 @@ Tensor Importer::reshape(const Tensor &source, ArrayRef<Expr> shape) {
   if (sameShape(source.shape, shape))
     return {conform(source), Shape(shape)};
   RankedTensorType type = typeOf(source.element(), shape);
-  auto from = llvm::cast<RankedTensorType>(source.value.getType());
-  if (from.hasStaticShape() && type.hasStaticShape() && from.getNumElements() != type.getNumElements()) {
+  auto old = llvm::cast<RankedTensorType>(source.value.getType());
+  if (old.hasStaticShape() && type.hasStaticShape() && old.getNumElements() != type.getNumElements()) {
     if (current && !current->failed)
       current->error() << "cannot give a tensor of shape " << symbols.print(source.shape) << " the shape "
                        << symbols.print(shape);
@@ -64,7 +64,20 @@ Tensor Importer::reshape(const Tensor &source, ArrayRef<Expr> shape) {
     if (auto constant = source.value.getDefiningOp<arith::ConstantOp>())
       if (auto elements = dyn_cast<DenseElementsAttr>(constant.getValue()))
         return {arith::ConstantOp::create(builder, loc, elements.reshape(type)), Shape(shape)};
-  return {ReshapeOp::create(builder, loc, type, source.value, dynamicDims(shape)), Shape(shape)};
+  // A reshape of a reshape is one, or none if it leads back.
+  Value from = source.value;
+  if (auto inner = from.getDefiningOp<ReshapeOp>()) {
+    auto found = viewed.find(inner.getSource());
+    if (found != viewed.end()) {
+      Tensor original{inner.getSource(), found->second};
+      if (sameShape(original.shape, shape))
+        return {conform(original), Shape(shape)};
+      from = original.value;
+    }
+  } else {
+    viewed[from] = source.shape;
+  }
+  return {ReshapeOp::create(builder, loc, type, from, dynamicDims(shape)), Shape(shape)};
 }
 
 Tensor Importer::broadcast(const Tensor &source, ArrayRef<Expr> shape) {
@@ -74,12 +87,15 @@ Tensor Importer::broadcast(const Tensor &source, ArrayRef<Expr> shape) {
       }))
     return {conform({source.value, Shape(shape)}), Shape(shape)};
   RankedTensorType type = typeOf(source.element(), shape);
-  if (type.hasStaticShape())
-    if (auto constant = source.value.getDefiningOp<arith::ConstantOp>())
-      if (auto elements = dyn_cast<DenseElementsAttr>(constant.getValue());
-          elements && (elements.isSplat() || elements.getNumElements() == 1))
-        return {arith::ConstantOp::create(builder, loc, DenseElementsAttr::get(type, *elements.getValues<Attribute>().begin())),
-                Shape(shape)};
+  // One value in all places has one form: a constant if all sizes are, else a scalar constant that is broadcast.
+  if (auto constant = source.value.getDefiningOp<arith::ConstantOp>())
+    if (auto elements = dyn_cast<DenseElementsAttr>(constant.getValue()); elements && elements.isSplat()) {
+      auto shaped = type.hasStaticShape() ? type : RankedTensorType::get({}, source.element());
+      Value value = arith::ConstantOp::create(builder, loc, elements.resizeSplat(shaped));
+      if (!type.hasStaticShape())
+        value = BroadcastOp::create(builder, loc, type, value, dynamicDims(shape));
+      return {value, Shape(shape)};
+    }
   return {BroadcastOp::create(builder, loc, type, source.value, dynamicDims(shape)), Shape(shape)};
 }
 
@@ -92,6 +108,15 @@ Tensor Importer::transpose(const Tensor &source, ArrayRef<int64_t> permutation) 
   }
   if (identity)
     return source;
+  if (auto inner = source.value.getDefiningOp<TransposeOp>()) {
+    SmallVector<int64_t> composed;
+    Shape original(source.shape.size(), Expr(0));
+    for (int64_t from : permutation)
+      composed.push_back(inner.getPermutation()[from]);
+    for (auto [i, from] : llvm::enumerate(inner.getPermutation()))
+      original[from] = source.shape[i];
+    return transpose({inner.getSource(), original}, composed);
+  }
   return {TransposeOp::create(builder, loc, typeOf(source.element(), shape), source.value, permutation), shape};
 }
 
@@ -179,16 +204,48 @@ Tensor Importer::matmul(const Tensor &lhs, const Tensor &rhs) {
   return {MatmulOp::create(builder, loc, typeOf(lhs.element(), shape), lhs.value, rhs.value), shape};
 }
 
+/// The scalar constant that a value repeats; null if it is something else.
+static Value repeatedScalar(Value value) {
+  auto broadcast = value.getDefiningOp<BroadcastOp>();
+  if (!broadcast || !broadcast.getSource().getDefiningOp<arith::ConstantOp>() ||
+      cast<RankedTensorType>(broadcast.getSource().getType()).getRank() != 0)
+    return {};
+  return broadcast.getSource();
+}
+
+Tensor Importer::elementwise(ArrayRef<Tensor> operands, function_ref<Value(ArrayRef<Value>)> code) {
+  SmallVector<Value> values, scalars;
+  for (const Tensor &operand : operands) {
+    values.push_back(conform({operand.value, operands[0].shape}));
+    if (Value scalar = repeatedScalar(operand.value))
+      scalars.push_back(scalar);
+  }
+  if (scalars.size() == values.size())
+    return broadcast({code(scalars), {}}, operands[0].shape);
+  return {code(values), operands[0].shape};
+}
+
 Tensor Importer::compare(arith::CmpIPredicate predicate, const Tensor &a, const Tensor &b) {
-  return {builder.createOrFold<arith::CmpIOp>(loc, predicate, conform(a), conform({b.value, a.shape})), a.shape};
+  return elementwise({a, b}, [&](auto v) { return builder.createOrFold<arith::CmpIOp>(loc, predicate, v[0], v[1]); });
 }
 Tensor Importer::compare(arith::CmpFPredicate predicate, const Tensor &a, const Tensor &b) {
-  return {builder.createOrFold<arith::CmpFOp>(loc, predicate, conform(a), conform({b.value, a.shape})), a.shape};
+  return elementwise({a, b}, [&](auto v) { return builder.createOrFold<arith::CmpFOp>(loc, predicate, v[0], v[1]); });
 }
 Tensor Importer::select(const Tensor &condition, const Tensor &a, const Tensor &b) {
-  return {builder.createOrFold<arith::SelectOp>(loc, conform(condition), conform({a.value, condition.shape}),
-                                                conform({b.value, condition.shape})),
-          condition.shape};
+  return elementwise({condition, a, b},
+                     [&](auto v) { return builder.createOrFold<arith::SelectOp>(loc, v[0], v[1], v[2]); });
+}
+
+bool Importer::isRepeated(const Tensor &x, double value) {
+  Value scalar = repeatedScalar(x.value) ? repeatedScalar(x.value) : x.value;
+  auto constant = scalar.getDefiningOp<arith::ConstantOp>();
+  auto elements = constant ? dyn_cast<DenseElementsAttr>(constant.getValue()) : DenseElementsAttr();
+  if (!elements || !elements.isSplat())
+    return false;
+  if (isa<FloatType>(elements.getElementType()))
+    return elements.getSplatValue<APFloat>().isExactlyValue(value);
+  return elements.getElementType().isInteger(1) ? elements.getSplatValue<bool>() == (value != 0)
+                                                : elements.getSplatValue<APInt>().getSExtValue() == int64_t(value);
 }
 
 Tensor Importer::add(const Tensor &a, const Tensor &b) {
@@ -198,39 +255,47 @@ Tensor Importer::sub(const Tensor &a, const Tensor &b) {
   return isa<FloatType>(a.element()) ? binary<arith::SubFOp>(a, b) : binary<arith::SubIOp>(a, b);
 }
 Tensor Importer::mul(const Tensor &a, const Tensor &b) {
+  if (isRepeated(b, 1))
+    return a;
+  if (isRepeated(a, 1))
+    return {b.value, a.shape};
   return isa<FloatType>(a.element()) ? binary<arith::MulFOp>(a, b) : binary<arith::MulIOp>(a, b);
 }
-Tensor Importer::div(const Tensor &a, const Tensor &b) { return binary<arith::DivFOp>(a, b); }
+Tensor Importer::div(const Tensor &a, const Tensor &b) {
+  return isRepeated(b, 1) ? a : binary<arith::DivFOp>(a, b);
+}
 
 //===----------------------------------------------------------------------===//
 // Conversions of elements
 //===----------------------------------------------------------------------===//
 
+/// The conversion op `OpTy` to elements of type `to`.
+template <typename OpTy>
+static Tensor convert(Importer &im, const Tensor &source, Type to) {
+  return im.elementwise(source, [&](ArrayRef<Value> v) -> Value {
+    return im.builder.createOrFold<OpTy>(im.loc, cast<RankedTensorType>(v[0].getType()).clone(to), v[0]);
+  });
+}
+
 Tensor Importer::castTo(const Tensor &source, Type to) {
   Type from = source.element();
-  RankedTensorType type = llvm::cast<RankedTensorType>(source.value.getType()).clone(to);
-  auto emit = [&](auto op) -> Tensor {
-    using OpTy = decltype(op);
-    return {builder.createOrFold<OpTy>(loc, type, source.value), source.shape};
-  };
   if (from == to)
     return source;
   unsigned fromBits = from.getIntOrFloatBitWidth(), toBits = to.getIntOrFloatBitWidth();
   if (isa<FloatType>(from) && isa<FloatType>(to)) {
     if (fromBits == toBits) // f16 and bf16 meet in f32
       return castTo(castTo(source, builder.getF32Type()), to);
-    return fromBits < toBits ? emit(arith::ExtFOp()) : emit(arith::TruncFOp());
+    return fromBits < toBits ? convert<arith::ExtFOp>(*this, source, to) : convert<arith::TruncFOp>(*this, source, to);
   }
   if (isa<FloatType>(from))
-    return emit(arith::FPToSIOp());
+    return convert<arith::FPToSIOp>(*this, source, to);
   if (isa<FloatType>(to))
-    return emit(arith::SIToFPOp());
-  return fromBits < toBits ? emit(arith::ExtSIOp()) : emit(arith::TruncIOp());
+    return convert<arith::SIToFPOp>(*this, source, to);
+  return fromBits < toBits ? convert<arith::ExtSIOp>(*this, source, to) : convert<arith::TruncIOp>(*this, source, to);
 }
 
 Tensor Importer::cast(const Tensor &source, int32_t from, int32_t to) {
   Type element = elementType(context, to);
-  RankedTensorType type = llvm::cast<RankedTensorType>(source.value.getType()).clone(element);
   if (from == to)
     return source;
   if (to == Bool) {
@@ -238,18 +303,16 @@ Tensor Importer::cast(const Tensor &source, int32_t from, int32_t to) {
     return isFloat(from) ? compare(arith::CmpFPredicate::UNE, source, zero)
                          : compare(arith::CmpIPredicate::ne, source, zero);
   }
+  unsigned bits = element.getIntOrFloatBitWidth();
   if (isUnsigned(from) && isFloat(to))
-    return {builder.createOrFold<arith::UIToFPOp>(loc, type, source.value), source.shape};
-  if (isFloat(from) && isUnsigned(to) && elementType(context, to).getIntOrFloatBitWidth() == 64)
-    return {builder.createOrFold<arith::FPToUIOp>(loc, type, source.value), source.shape};
-  if (isFloat(from) && !isFloat(to) && element.getIntOrFloatBitWidth() < 32) // values wrap as in a C program
+    return convert<arith::UIToFPOp>(*this, source, element);
+  if (isFloat(from) && to == UInt64)
+    return convert<arith::FPToUIOp>(*this, source, element);
+  if (isFloat(from) && !isFloat(to) && bits < 32) // values wrap as in a C program
     return castTo(castTo(source, builder.getI32Type()), element);
   if (isFloat(from) && to == UInt32)
     return castTo(castTo(source, builder.getI64Type()), element);
-  if (isUnsigned(from) && !isFloat(to) &&
-      element.getIntOrFloatBitWidth() > source.element().getIntOrFloatBitWidth())
-    return {builder.createOrFold<arith::ExtUIOp>(loc, type, source.value), source.shape};
-  if (element == source.element())
-    return source;
+  if (isUnsigned(from) && !isFloat(to) && bits > source.element().getIntOrFloatBitWidth())
+    return convert<arith::ExtUIOp>(*this, source, element);
   return castTo(source, element);
 }

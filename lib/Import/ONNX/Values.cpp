@@ -20,25 +20,30 @@ static constexpr int64_t kMaxContents = 256;
 //===----------------------------------------------------------------------===//
 
 Val *Importer::make(int32_t type, const Tensor &tensor) {
-  vals.push_back({type, tensor.shape, tensor.value});
-  return &vals.back();
+  Val &val = vals.emplace_back();
+  val.type = type;
+  val.shape = tensor.shape;
+  val.value = tensor.value;
+  return &val;
 }
 
 Val *Importer::makeContents(int32_t type, Shape shape, Shape contents) {
-  Val val{type, std::move(shape)};
+  Val &val = vals.emplace_back();
+  val.type = type;
+  val.shape = std::move(shape);
   val.contents = std::move(contents);
-  vals.push_back(std::move(val));
-  return &vals.back();
+  return &val;
 }
 
 Val *Importer::makeView(const Val &of, Shape shape) {
-  Val val{of.type, std::move(shape)};
+  Val &val = vals.emplace_back();
+  val.type = of.type;
+  val.shape = std::move(shape);
   val.init = of.init;
   val.contents = of.contents;
   if (!val.init && !val.contents)
     val.value = of.value;
-  vals.push_back(std::move(val));
-  return &vals.back();
+  return &val;
 }
 
 const Shape *Importer::contents(Val *val) {

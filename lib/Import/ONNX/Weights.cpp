@@ -51,12 +51,12 @@ FlatSymbolRefAttr Importer::weight(const Initializer &data, RankedTensorType typ
 }
 
 Val *Importer::initializerVal(const Initializer &init) {
-  Val val{init.type};
+  Val &val = vals.emplace_back();
+  val.type = init.type;
   for (int64_t dim : init.dims)
     val.shape.push_back(dim);
   val.init = &init;
-  vals.push_back(std::move(val));
-  return &vals.back();
+  return &val;
 }
 
 Val *Importer::constant(Node &node, const proto::TensorProto &tensor) {

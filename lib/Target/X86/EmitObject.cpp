@@ -66,8 +66,9 @@ Expected<std::unique_ptr<TargetMachine>> createTarget(const pith::cpu::Machine &
   TargetOptions options;
   // Kernels write the fused multiply-adds that they want; elsewhere contraction would change results.
   options.AllowFPOpFusion = FPOpFusion::Standard;
-  std::unique_ptr<TargetMachine> result(target->createTargetMachine(
-      triple, machine.cpu, machine.features, options, Reloc::PIC_, std::nullopt, CodeGenOptLevel::Aggressive));
+  std::unique_ptr<TargetMachine> result(target->createTargetMachine(triple, machine.cpu, machine.features,
+                                                                    options, Reloc::PIC_, std::nullopt,
+                                                                    CodeGenOptLevel::Aggressive));
   if (!result)
     return targetError("no code generator for CPU '" + machine.cpu + "'");
   return result;
@@ -149,7 +150,8 @@ Expected<std::unique_ptr<Compiled>> compile(mlir::ModuleOp source, const pith::c
     std::string broken;
     raw_string_ostream out(broken);
     if (verifyFunction(function, &out))
-      return targetError("function '" + function.getName() + "' is not valid LLVM IR: " + StringRef(broken).trim());
+      return targetError("function '" + function.getName() +
+                         "' is not valid LLVM IR: " + StringRef(broken).trim());
   }
   optimize(*compiled->module, *compiled->target);
   return compiled;

@@ -5,10 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The shared object needs at most libc (memcpy and the like, which LLVM inserts) and libm. The machine that compiles
-// need not have their development files: what the linker wants to know of them is their soname and that they
-// define what the object lacks. So an empty stand-in with libm's soname is linked first, and the names that
-// the object lacks are looked up in this process.
+// The shared object needs at most libc (memcpy and the like, which LLVM inserts) and libm. The machine that
+// compiles need not have their development files: what the linker wants to know of them is their soname and
+// that they define what the object lacks. So an empty stand-in with libm's soname is linked first, and the
+// names that the object lacks are looked up in this process.
 //
 //===----------------------------------------------------------------------===//
 #include "pith/Target/X86/Target.h"

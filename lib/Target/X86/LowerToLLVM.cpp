@@ -21,7 +21,8 @@ void pith::x86::buildLowerToLLVM(OpPassManager &pm) {
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createConvertVectorToLLVMPass());
-  // What has an LLVM intrinsic becomes one; the rest (tan, erf, …) calls libm, which the file names as needed.
+  // What has an LLVM intrinsic becomes one; the rest (tan, erf, …) calls libm, which the file names as
+  // needed.
   pm.addPass(createConvertMathToLLVMPass());
   pm.addPass(createConvertMathToLibmPass());
   pm.addPass(createLowerAffinePass());

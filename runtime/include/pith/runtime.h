@@ -21,7 +21,8 @@
  *   Threads  Modules and stop sets never change: any thread, any time. Sessions and their sequences: any thread;
  *            calls on one session wait for one another (pith_session_cancel never waits), different sessions
  *            run in parallel. A result, a sampler: one thread at a time. Freeing an object while another
- *            thread uses the same handle is an error that cannot be detected.
+ *            thread uses the same handle is an error that cannot be detected. After fork(), the child has none
+ *            of a session's threads: it must load and create anew.
  *   Structs  Every struct begins with struct_size; start from PITH_INIT(type), or set it to sizeof and the rest to
  *            zero. Zero is the default of every option. Fields are only ever added at the end, so programs
  *            compiled against an older header keep working. In an array of structs, the first element's
@@ -71,7 +72,7 @@ PITH_API size_t pith_cpu_features(char *buffer, size_t capacity);
 #ifdef __cplusplus
 #define PITH_INIT(type) (::pith_init_<type>())
 #else
-#define PITH_INIT(type) ((type){sizeof(type)})
+#define PITH_INIT(type) ((type){.struct_size = sizeof(type)})
 #endif
 
 /* ---- Errors -------------------------------------------------------------------------------------------- */

@@ -47,7 +47,9 @@ TEST(Harness, VectorMath) {
     KernelHarness harness(*Machine::fromName(name));
     buildMap(*harness.module, "map_exp", [](KernelBuilder &k, mlir::Value x) { return k.exp(x); });
     buildMap(*harness.module, "map_erf", [](KernelBuilder &k, mlir::Value x) { return k.erf(x); });
-    buildMap(*harness.module, "map_tanh", [](KernelBuilder &k, mlir::Value x) { return mlir::Value(mlir::math::TanhOp::create(k.b, k.loc, x)); });
+    buildMap(*harness.module, "map_tanh", [](KernelBuilder &k, mlir::Value x) {
+      return mlir::Value(mlir::math::TanhOp::create(k.b, k.loc, x));
+    });
     ASSERT_EQ(harness.compile(), "");
     const int64_t vectors = 1000;
     Buffer<float> x(vectors * 16), y(vectors * 16);
@@ -73,7 +75,8 @@ TEST(LinkShared, ReportsErrorsAndGoesOn) {
   KernelHarness harness(*Machine::fromName("host"));
   buildMap(*harness.module, "copy", [](KernelBuilder &, mlir::Value x) { return x; });
   std::string junk = "this is no object";
-  std::string message = llvm::toString(x86::linkShared({junk.data(), junk.size()}, "/tmp/pith-never-written.so"));
+  std::string message =
+      llvm::toString(x86::linkShared({junk.data(), junk.size()}, "/tmp/pith-never-written.so"));
   EXPECT_NE(message.find("cannot link"), std::string::npos) << message;
 
   ASSERT_EQ(harness.compile(), ""); // after an error, a link still works

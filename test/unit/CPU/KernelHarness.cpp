@@ -12,8 +12,8 @@
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/FileUtilities.h"
 #include "llvm/Support/raw_ostream.h"
-#include <dlfcn.h>
 #include <chrono>
+#include <dlfcn.h>
 #include <immintrin.h>
 
 using namespace pith;

@@ -65,7 +65,8 @@ public:
   template <typename... Arguments>
   void call(Team &team, const std::string &name, Arguments... arguments) {
     auto kernel = reinterpret_cast<void (*)(const pith_exec_context *, uint32_t, Arguments...)>(symbol(name));
-    team.run([&](const pith_exec_context *context, uint32_t thread) { kernel(context, thread, arguments...); });
+    team.run(
+        [&](const pith_exec_context *context, uint32_t thread) { kernel(context, thread, arguments...); });
   }
 
 private:

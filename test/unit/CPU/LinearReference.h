@@ -30,8 +30,8 @@ struct Expected {
 class LinearData {
 public:
   LinearData(const cpu::LinearSpec &spec, const std::vector<int64_t> &parts, bool kMajor, unsigned seed)
-      : packed(size_t(spec.layout.sizeBytes())), spec(spec), layout(spec.layout), random(seed), bias(layout.n),
-        normScale(layout.k), normBias(layout.k), weights(size_t(layout.n * layout.k)) {
+      : packed(size_t(spec.layout.sizeBytes())), spec(spec), layout(spec.layout), random(seed),
+        bias(layout.n), normScale(layout.k), normBias(layout.k), weights(size_t(layout.n * layout.k)) {
     fillRandom(bias, seed + 1);
     fillRandom(normScale, seed + 2, 0.5, 1.5);
     fillRandom(normBias, seed + 3);
@@ -66,10 +66,10 @@ public:
     }
   }
 
-  void call(KernelHarness &harness, Team &team, const std::string &name, const float *x, float *out, uint8_t *scratch,
-            int64_t rows) {
-    using Kernel = void (*)(const pith_exec_context *, uint32_t, const void *, const void *, const void *, const void *,
-                            const void *, const void *, const void *, const void *, int64_t);
+  void call(KernelHarness &harness, Team &team, const std::string &name, const float *x, float *out,
+            uint8_t *scratch, int64_t rows) {
+    using Kernel = void (*)(const pith_exec_context *, uint32_t, const void *, const void *, const void *,
+                            const void *, const void *, const void *, const void *, const void *, int64_t);
     // Optional pointers close ranks: pass as many as there are, then rows.
     std::vector<const void *> p = {x, packed.data(), out, scratch};
     if (spec.norm != cpu::Norm::None)
@@ -135,7 +135,9 @@ private:
         mean += double(x[k]) / double(layout.k);
     for (int64_t k = 0; k < layout.k; ++k)
       squares += (x[k] - mean) * (x[k] - mean);
-    double inverse = spec.norm == cpu::Norm::None ? 1 : 1 / std::sqrt(squares / double(layout.k) + double(spec.normEpsilon));
+    double inverse = spec.norm == cpu::Norm::None
+                         ? 1
+                         : 1 / std::sqrt(squares / double(layout.k) + double(spec.normEpsilon));
     for (int64_t k = 0; k < layout.k; ++k)
       y[k] = (x[k] - mean) * inverse * (spec.norm == cpu::Norm::None ? 1 : double(normScale[k])) +
              (spec.normBias ? double(normBias[k]) : 0);
@@ -213,7 +215,8 @@ private:
     view.kMajor = kMajor;
     view.block = layout.block;
     view.scaleFormat = cpu::WeightFormat::F16;
-    uint8_t *data = allocate(rowElements * (kMajor ? layout.k : n)), *scales = allocate(n * blocks * 2), *zeros = nullptr;
+    uint8_t *data = allocate(rowElements * (kMajor ? layout.k : n)), *scales = allocate(n * blocks * 2),
+            *zeros = nullptr;
     int64_t zeroElements = padded(kMajor ? n : blocks);
     if (layout.zeroPoints)
       zeros = allocate(zeroElements * (kMajor ? blocks : n));

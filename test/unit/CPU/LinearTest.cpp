@@ -35,7 +35,8 @@ void run(const std::string &machineName, std::vector<Case> cases) {
   std::vector<std::string> names;
   for (Case &c : cases) {
     if (c.parts.empty())
-      c.parts = c.spec.layout.glu ? std::vector<int64_t>(2, c.spec.layout.n / 2) : std::vector<int64_t>{c.spec.layout.n};
+      c.parts = c.spec.layout.glu ? std::vector<int64_t>(2, c.spec.layout.n / 2)
+                                  : std::vector<int64_t>{c.spec.layout.n};
     names.push_back(getOrCreateLinear(*harness.module, harness.machine, c.spec).getName().str());
   }
   ASSERT_EQ(harness.compile(), "");
@@ -63,7 +64,8 @@ void run(const std::string &machineName, std::vector<Case> cases) {
         data.call(harness, team, names[i], x.data(), out.data(), scratch.data(), rows);
         for (int64_t r = 0; r < rows; ++r)
           for (int64_t j = 0; j < outColumns; ++j) {
-            Expected want = data.expected(x.data() + r * layout.k, residual[r * outColumns + j], j, c.exactActivations);
+            Expected want =
+                data.expected(x.data() + r * layout.k, residual[r * outColumns + j], j, c.exactActivations);
             ASSERT_NEAR(out[r * outColumns + j], want.value, want.tolerance)
                 << "row " << r << " of " << rows << ", column " << j << ", threads " << threads;
           }
@@ -104,7 +106,11 @@ TEST(Linear, IntegersExactly) {
 TEST(Linear, Int8Activations) {
   std::vector<Case> cases;
   for (WeightFormat format : {WeightFormat::Int8, WeightFormat::Int4})
-    for (auto [n, k, block, zeros] : {std::tuple{33, 257, 32, false}, {16, 100, 16, true}, {15, 17, 0, false}, {48, 384, 128, true}, {17, 1, 32, true}}) {
+    for (auto [n, k, block, zeros] : {std::tuple{33, 257, 32, false},
+                                      {16, 100, 16, true},
+                                      {15, 17, 0, false},
+                                      {48, 384, 128, true},
+                                      {17, 1, 32, true}}) {
       LinearSpec spec = specOf(format, n, k, block, zeros);
       spec.int8Activations = true;
       cases.push_back({spec, {}, false, /*exactActivations=*/true});
@@ -159,7 +165,8 @@ TEST(Linear, Parts) {
 }
 
 TEST(Linear, UsesDotProductInstructions) {
-  for (auto [cpu, instruction] : {std::pair{"znver4", "vpdpbusd"}, {"alderlake", "vpdpbusd"}, {"haswell", "vpmaddubsw"}}) {
+  for (auto [cpu, instruction] :
+       {std::pair{"znver4", "vpdpbusd"}, {"alderlake", "vpdpbusd"}, {"haswell", "vpmaddubsw"}}) {
     KernelHarness harness(*Machine::fromName(cpu));
     LinearSpec spec = specOf(WeightFormat::Int4, 16, 32, 32);
     spec.int8Activations = true;
@@ -179,8 +186,8 @@ TEST(Linear, EqualSpecsShareAFunction) {
 
 TEST(Packing, ConvertsBetweenFloats) {
   // Every f16 goes through f32 and back unchanged; from f32 the nearest is taken.
-  std::vector<float> values = {0.f, -0.f, 1.f, 65504.f, 65519.f, 65520.f, 1e-8f, 6e-8f, 5.9604645e-8f, 6.1e-5f, 1.0004883f,
-                               1.0009765f, -3.14159265f, INFINITY};
+  std::vector<float> values = {0.f,   -0.f,          1.f,     65504.f,    65519.f,    65520.f,      1e-8f,
+                               6e-8f, 5.9604645e-8f, 6.1e-5f, 1.0004883f, 1.0009765f, -3.14159265f, INFINITY};
   for (float value : values) {
     _Float16 want = _Float16(value);
     WeightView view;
@@ -197,12 +204,16 @@ TEST(Packing, ConvertsBetweenFloats) {
 TEST(Embedding, ReadsRowsOfPanels) {
   for (const char *machine : {"host", "x86-64-v3"}) {
     KernelHarness harness(*Machine::fromName(machine));
-    std::vector<LinearSpec> specs = {specOf(WeightFormat::F32, 50, 33), specOf(WeightFormat::F16, 50, 33),
-                                     specOf(WeightFormat::BF16, 50, 33), specOf(WeightFormat::Int8, 50, 100, 32),
-                                     specOf(WeightFormat::Int4, 50, 100, 32, true), specOf(WeightFormat::Int4, 50, 31)};
+    std::vector<LinearSpec> specs = {specOf(WeightFormat::F32, 50, 33),
+                                     specOf(WeightFormat::F16, 50, 33),
+                                     specOf(WeightFormat::BF16, 50, 33),
+                                     specOf(WeightFormat::Int8, 50, 100, 32),
+                                     specOf(WeightFormat::Int4, 50, 100, 32, true),
+                                     specOf(WeightFormat::Int4, 50, 31)};
     std::vector<std::string> names;
     for (const LinearSpec &spec : specs)
-      names.push_back(getOrCreateEmbedding(*harness.module, harness.machine, spec.layout, 1.5f).getName().str());
+      names.push_back(
+          getOrCreateEmbedding(*harness.module, harness.machine, spec.layout, 1.5f).getName().str());
     ASSERT_EQ(harness.compile(), "");
     for (size_t i = 0; i < specs.size(); ++i) {
       SCOPED_TRACE(names[i]);

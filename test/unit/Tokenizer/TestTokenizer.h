@@ -42,13 +42,15 @@ public:
   TestTokenizer(const TestTokenizer &) = delete;
 
   Ids encode(const std::string &text, uint32_t flags = 0) {
-    Ids ids(4 * text.size() + 16);
+    Ids ids;
     size_t count = 0;
     char buffer[512];
-    status = pith_tokenizer_encode(handle, text.data(), text.size(), flags, ids.data(), ids.size(), &count,
-                                   buffer, sizeof buffer);
-    message = buffer;
-    ids.resize(status == PITH_TOKENIZER_OK ? count : 0);
+    for (int attempt = 0; attempt < 2; ++attempt) {
+      status = pith_tokenizer_encode(handle, text.data(), text.size(), flags, ids.data(), ids.size(), &count,
+                                     buffer, sizeof buffer);
+      message = buffer;
+      ids.resize(status == PITH_TOKENIZER_OK || status == PITH_TOKENIZER_TOO_SMALL ? count : 0);
+    }
     return ids;
   }
 

@@ -39,11 +39,15 @@ static std::optional<int64_t> channelCount(Value value, int64_t trailing) {
   return count <= 4096 ? std::optional(count) : std::nullopt;
 }
 
-int64_t ChannelMap::intern(std::vector<int64_t> node) { return nodes.try_emplace(std::move(node), nodes.size()).first->second; }
+int64_t ChannelMap::intern(std::vector<int64_t> node) {
+  return nodes.try_emplace(std::move(node), nodes.size()).first->second;
+}
 
 /// Merges terms with the same x and expression, drops zeros, sorts.
 static void normalizeSum(Sum &sum) {
-  llvm::sort(sum, [](const Term &a, const Term &b) { return std::tie(a.x, a.expression) < std::tie(b.x, b.expression); });
+  llvm::sort(sum, [](const Term &a, const Term &b) {
+    return std::tie(a.x, a.expression) < std::tie(b.x, b.expression);
+  });
   Sum merged;
   for (const Term &term : sum)
     if (!merged.empty() && merged.back().x == term.x && merged.back().expression == term.expression)
@@ -64,14 +68,18 @@ int64_t ChannelMap::expressionOf(const Sum &sum) {
 }
 
 static bool hasX(const Channels &channels) {
-  return llvm::any_of(channels, [](const Sum &sum) { return llvm::any_of(sum, [](const Term &t) { return t.x >= 0; }); });
+  return llvm::any_of(
+      channels, [](const Sum &sum) { return llvm::any_of(sum, [](const Term &t) { return t.x >= 0; }); });
 }
 
 const Channels *ChannelMap::of(Value value, int64_t trailing) {
   auto it = cache.find({value, trailing});
   if (it == cache.end()) {
     std::optional<Channels> computed = compute(value, trailing);
-    it = cache.try_emplace({value, trailing}, computed ? std::make_unique<Channels>(std::move(*computed)) : nullptr).first;
+    it = cache
+             .try_emplace({value, trailing},
+                          computed ? std::make_unique<Channels>(std::move(*computed)) : nullptr)
+             .first;
     order.push_back({value, trailing});
   }
   return it->second.get();
@@ -84,7 +92,8 @@ std::optional<Channels> ChannelMap::leaf(Value value, int64_t trailing) {
   std::optional<SmallVector<int64_t>> columns = trailing == 1 ? equalColumns(value) : std::nullopt;
   Channels channels(*count);
   for (int64_t i = 0; i < *count; ++i)
-    channels[i] = {Term{1.0, intern({kLeaf, key(value.getAsOpaquePointer()), columns ? (*columns)[i] : i}), Term::kNone}};
+    channels[i] = {Term{1.0, intern({kLeaf, key(value.getAsOpaquePointer()), columns ? (*columns)[i] : i}),
+                        Term::kNone}};
   return channels;
 }
 
@@ -93,7 +102,8 @@ std::optional<SmallVector<int64_t>> ChannelMap::equalColumns(Value value) {
   Value table;
   SmallVector<float> data;
   int64_t columns = lastDim(value);
-  if (auto gather = value.getDefiningOp<GatherOp>(); gather && gather.getAxis() == 0 && rankOf(gather.getSource()) == 2) {
+  if (auto gather = value.getDefiningOp<GatherOp>();
+      gather && gather.getAxis() == 0 && rankOf(gather.getSource()) == 2) {
     auto elements = constantElements(gather.getSource());
     if (!elements)
       return std::nullopt;
@@ -124,8 +134,9 @@ std::optional<SmallVector<int64_t>> ChannelMap::equalColumns(Value value) {
   return first;
 }
 
-/// What a view of whole rows does to expressions: an element of the view is not one of its source, but the two halves of a
-/// table that went through the same view still are equal. x must not have moved to other rows.
+/// What a view of whole rows does to expressions: an element of the view is not one of its source, but the
+/// two halves of a table that went through the same view still are equal. x must not have moved to other
+/// rows.
 std::optional<Channels> ChannelMap::through(Operation *op, const Channels *source) {
   if (!source || hasX(*source))
     return std::nullopt;
@@ -205,7 +216,8 @@ std::optional<Channels> ChannelMap::computeView(Operation *op, int64_t trailing)
     return channels ? std::optional(*channels) : std::nullopt;
   }
   // One of the others alone keeps the channels.
-  if (trailing <= static_cast<int64_t>(from.size()) && std::equal(to.end() - trailing, to.end(), from.end() - trailing))
+  if (trailing <= static_cast<int64_t>(from.size()) &&
+      std::equal(to.end() - trailing, to.end(), from.end() - trailing))
     return through(op, of(source, trailing));
   return std::nullopt;
 }
@@ -217,7 +229,8 @@ std::optional<Channels> ChannelMap::computeSlice(Operation *op, int64_t trailing
   if (rankOf(source) != rank)
     return std::nullopt;
   for (int64_t dim = 0; dim < lead; ++dim)
-    if (!isConstantIntValue(slice.getMixedOffsets()[dim], 0) || !isConstantIntValue(slice.getMixedStrides()[dim], 1) ||
+    if (!isConstantIntValue(slice.getMixedOffsets()[dim], 0) ||
+        !isConstantIntValue(slice.getMixedStrides()[dim], 1) ||
         sizes.of(source, dim) != sizes.of(result, dim))
       return std::nullopt;
   const Channels *channels = of(source, trailing);
@@ -228,7 +241,8 @@ std::optional<Channels> ChannelMap::computeSlice(Operation *op, int64_t trailing
   for (int64_t i = 0; i < *count; ++i) {
     int64_t rest = i, index = 0, stride = 1;
     for (int64_t dim = rank - 1; dim >= lead; --dim) {
-      auto offset = getConstantIntValue(slice.getMixedOffsets()[dim]), step = getConstantIntValue(slice.getMixedStrides()[dim]);
+      auto offset = getConstantIntValue(slice.getMixedOffsets()[dim]),
+           step = getConstantIntValue(slice.getMixedStrides()[dim]);
       if (!offset || !step)
         return std::nullopt;
       index += (*offset + rest % shapeOf(result)[dim] * *step) * stride;
@@ -289,10 +303,11 @@ std::optional<Channels> ChannelMap::computeElementwise(Operation *op, int64_t tr
         for (const Term &b : (*inputs[1])[i]) {
           if (a.x >= 0 && b.x >= 0)
             return std::nullopt;
-          Term product{a.factor * b.factor, a.expression == Term::kNone ? b.expression : a.expression, std::max(a.x, b.x)};
+          Term product{a.factor * b.factor, a.expression == Term::kNone ? b.expression : a.expression,
+                       std::max(a.x, b.x)};
           if (a.expression != Term::kNone && b.expression != Term::kNone)
-            product.expression =
-                intern({kProduct, std::min(a.expression, b.expression), std::max(a.expression, b.expression)});
+            product.expression = intern(
+                {kProduct, std::min(a.expression, b.expression), std::max(a.expression, b.expression)});
           sum.push_back(product);
         }
     } else if (const Sum *divisor = isa<arith::DivFOp>(op) ? &(*inputs[1])[i] : nullptr;
@@ -301,7 +316,9 @@ std::optional<Channels> ChannelMap::computeElementwise(Operation *op, int64_t tr
         sum.push_back({term.factor / (*divisor)[0].factor, term.expression, term.x});
     } else {
       std::vector<int64_t> node{kFunction, key(op->getName().getAsOpaquePointer()),
-                                key(op->getPropertiesAsAttribute() ? op->getPropertiesAsAttribute().getAsOpaquePointer() : nullptr)};
+                                key(op->getPropertiesAsAttribute()
+                                        ? op->getPropertiesAsAttribute().getAsOpaquePointer()
+                                        : nullptr)};
       for (const Channels *channels : inputs) {
         if (llvm::any_of((*channels)[i], [](const Term &term) { return term.x >= 0; }))
           return std::nullopt;
@@ -320,7 +337,9 @@ std::optional<ChannelMap::Table> ChannelMap::find(ArrayRef<Term> wanted) {
     const Channels *channels = cache.find(entry)->second.get();
     if (!channels || hasX(*channels) || channels->size() < wanted.size())
       continue;
-    auto term = [&](int64_t channel) { return (*channels)[channel].size() == 1 ? &(*channels)[channel][0] : nullptr; };
+    auto term = [&](int64_t channel) {
+      return (*channels)[channel].size() == 1 ? &(*channels)[channel][0] : nullptr;
+    };
     int64_t count = channels->size(), last = wanted.size() - 1;
     for (int64_t stride : {1, 2})
       for (int64_t first = 0; first + last * stride < count; ++first) {

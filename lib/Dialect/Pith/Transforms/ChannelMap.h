@@ -4,10 +4,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// A rotary embedding is linear in x with one small matrix per token. This analysis writes a piece of tensor code out channel
-// by channel, each as a sum of terms factor * expression * x[channel]: slices, concatenations, reshapes of the last
-// dimensions, negation, sums and products become index maps and coefficients, whatever the exporter's way to spell them. Expressions are
-// interned, so that two channels of the tables are known to be equal where they are the same function of the same elements.
+// A rotary embedding is linear in x with one small matrix per token. This analysis writes a piece of tensor
+// code out channel by channel, each as a sum of terms factor * expression * x[channel]: slices,
+// concatenations, reshapes of the last dimensions, negation, sums and products become index maps and
+// coefficients, whatever the exporter's way to spell them. Expressions are interned, so that two channels of
+// the tables are known to be equal where they are the same function of the same elements.
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_DIALECT_PITH_TRANSFORMS_CHANNELMAP_H
 #define PITH_LIB_DIALECT_PITH_TRANSFORMS_CHANNELMAP_H

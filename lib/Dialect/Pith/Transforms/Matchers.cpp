@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "Views.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Pass/PassManager.h"
@@ -62,7 +63,8 @@ static std::optional<double> scalarOf(Attribute attr) {
   if (auto number = dyn_cast_or_null<FloatAttr>(attr))
     return number.getValueAsDouble();
   if (auto number = dyn_cast_or_null<IntegerAttr>(attr))
-    return number.getType().isInteger(1) ? number.getValue().getBoolValue() : number.getValue().getSExtValue();
+    return number.getType().isInteger(1) ? number.getValue().getBoolValue()
+                                         : number.getValue().getSExtValue();
   return std::nullopt;
 }
 
@@ -142,7 +144,9 @@ FlatSymbolRefAttr pith::weightSymbol(Value value, ArrayRef<int64_t> shape) {
   OpBuilder builder(module.getContext());
   builder.setInsertionPointToStart(module.getBody());
   SymbolTable symbols(module);
-  auto weight = WeightOp::create(builder, value.getLoc(), "constant", type, attr);
+  auto named = value.getLoc()->findInstanceOf<NameLoc>();
+  auto weight =
+      WeightOp::create(builder, value.getLoc(), named ? named.getName().getValue() : "constant", type, attr);
   weight->remove();
   symbols.insert(weight, module.getBody()->begin());
   return FlatSymbolRefAttr::get(weight.getSymNameAttr());
@@ -160,7 +164,8 @@ static Value vectorSource(Value value, int64_t channels) {
   while (auto reshape = source.getDefiningOp<ReshapeOp>())
     source = stripBroadcast(reshape.getSource());
   auto type = cast<RankedTensorType>(source.getType());
-  if (!type.getRank() || type.getShape().back() != channels || !type.hasStaticShape() || type.getNumElements() != channels)
+  if (!type.getRank() || type.getShape().back() != channels || !type.hasStaticShape() ||
+      type.getNumElements() != channels)
     return {};
   // The outermost value must still have the channels last: a reshape on the way may have moved them.
   if (lastDim(value) != channels)
@@ -201,9 +206,41 @@ void pith::eraseDead(func::FuncOp entry) {
       op->erase();
 }
 
+namespace {
+/// x * 1, x / 1, x + 0, x - 0, x^1, and, or with what does not change it: also where the constant is a
+/// broadcast scalar.
+struct DropNeutral : RewritePattern {
+  DropNeutral(MLIRContext *context) : RewritePattern(MatchAnyOpTypeTag(), 1, context) {}
+
+  LogicalResult matchAndRewrite(Operation *op, PatternRewriter &rewriter) const override {
+    if (op->getNumOperands() != 2 || op->getNumResults() != 1 ||
+        !isa<RankedTensorType>(op->getResult(0).getType()))
+      return failure();
+    std::optional<double> neutral;
+    bool commutes =
+        isa<arith::MulFOp, arith::AddFOp, arith::MulIOp, arith::AddIOp, arith::AndIOp, arith::OrIOp>(op);
+    if (isa<arith::MulFOp, arith::DivFOp, math::PowFOp, arith::MulIOp, arith::DivSIOp>(op))
+      neutral = 1.0;
+    else if (isa<arith::AddFOp, arith::SubFOp, arith::AddIOp, arith::SubIOp, arith::OrIOp>(op))
+      neutral = 0.0;
+    else if (isa<arith::AndIOp>(op) && getElementTypeOrSelf(op->getResult(0).getType()).isInteger(1))
+      neutral = 1.0;
+    if (!neutral)
+      return failure();
+    for (unsigned i : {1, 0})
+      if ((i == 1 || commutes) && scalarConstant(op->getOperand(i)) == neutral) {
+        rewriter.replaceOp(op, op->getOperand(1 - i));
+        return success();
+      }
+    return failure();
+  }
+};
+} // namespace
+
 LogicalResult pith::cleanUp(ModuleOp module) {
   MLIRContext *context = module.getContext();
   RewritePatternSet patterns(context);
+  patterns.add<DropNeutral>(context);
   for (Dialect *dialect : context->getLoadedDialects())
     dialect->getCanonicalizationPatterns(patterns);
   for (RegisteredOperationName name : context->getRegisteredOperations())

@@ -4,8 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// Raising works on values, not on an exporter's node patterns: constants are compared by value, commutative operands
-// are tried both ways, and what does not change a value (casts to the same type, broadcasts) is looked through.
+// Raising works on values, not on an exporter's node patterns: constants are compared by value, commutative
+// operands are tried both ways, and what does not change a value (casts to the same type, broadcasts) is
+// looked through.
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_DIALECT_PITH_TRANSFORMS_MATCHERS_H
 #define PITH_LIB_DIALECT_PITH_TRANSFORMS_MATCHERS_H
@@ -29,8 +30,8 @@ bool isFloatTensor(mlir::Value value);
 /// The source behind broadcasts and casts that keep the element type.
 mlir::Value stripBroadcast(mlir::Value value);
 
-/// The scalar that every element of `value` equals, if it is known: a splat constant or a one-element weight, broadcast
-/// or reshaped.
+/// The scalar that every element of `value` equals, if it is known: a splat constant or a one-element weight,
+/// broadcast or reshaped.
 std::optional<double> scalarConstant(mlir::Value value);
 bool isScalar(mlir::Value value, double expected, double relative = 1e-4);
 
@@ -41,12 +42,13 @@ std::optional<std::pair<mlir::Value, double>> scaledBy(mlir::Operation *op);
 std::optional<llvm::SmallVector<float>> constantElements(mlir::Value value, int64_t maxElements = 1 << 22);
 /// The weight that `value` loads, or null.
 WeightOp loadedWeight(mlir::Value value);
-/// The name of a weight with the value of `value`: of the one it loads, or a new one for a dense constant; null if it is
-/// neither. `shape`, if given, is what the weight must have (a load reshaped to it counts if only units were added).
+/// The name of a weight with the value of `value`: of the one it loads, or a new one for a dense constant;
+/// null if it is neither. `shape`, if given, is what the weight must have (a load reshaped to it counts if
+/// only units were added).
 mlir::FlatSymbolRefAttr weightSymbol(mlir::Value value, llvm::ArrayRef<int64_t> shape = {});
 
-/// If `value` is a vector over the last dimension broadcast along all others: that vector as [channels], made at the
-/// builder's position where its constant has unit dimensions in front. Null otherwise.
+/// If `value` is a vector over the last dimension broadcast along all others: that vector as [channels], made
+/// at the builder's position where its constant has unit dimensions in front. Null otherwise.
 mlir::Value channelVector(mlir::OpBuilder &builder, mlir::Value value, int64_t channels);
 bool isChannelVector(mlir::Value value, int64_t channels);
 

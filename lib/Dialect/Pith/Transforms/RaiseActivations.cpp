@@ -4,10 +4,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// Exporters write an activation in ever new ways (x*x*x or pow 3, 0.5 first or last, sigmoid or 1 / (1 + exp)). Instead of
-// their spellings this pass looks at the function: a piece of elementwise code that depends on one tensor and scalar
-// constants is evaluated at a few points and compared with the activations that the dialect knows. The points lie
-// where these differ most: gelu and its tanh form are 5e-4 apart at 2.2, silu and quick_gelu 0.1 at 1.
+// Exporters write an activation in ever new ways (x*x*x or pow 3, 0.5 first or last, sigmoid or 1 / (1 +
+// exp)). Instead of their spellings this pass looks at the function: a piece of elementwise code that depends
+// on one tensor and scalar constants is evaluated at a few points and compared with the activations that the
+// dialect knows. The points lie where these differ most: gelu and its tanh form are 5e-4 apart at 2.2, silu
+// and quick_gelu 0.1 at 1.
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "Views.h"
@@ -26,7 +27,8 @@ using namespace pith;
 
 namespace {
 
-constexpr double kPoints[] = {-9.0, -5.0, -3.0, -2.2, -1.7, -1.0, -0.75, -0.3, -0.05, 0.0, 0.1, 0.5, 1.0, 1.5, 2.2, 2.7, 4.0, 7.0};
+constexpr double kPoints[] = {-9.0, -5.0, -3.0, -2.2, -1.7, -1.0, -0.75, -0.3, -0.05,
+                              0.0,  0.1,  0.5,  1.0,  1.5,  2.2,  2.7,   4.0,  7.0};
 /// Between the rounding of constants in f16 (a few 1e-5) and the distance of the two gelus.
 constexpr double kTolerance = 1.5e-4;
 
@@ -81,7 +83,8 @@ std::optional<double> evaluateOp(Operation *op, ArrayRef<double> in) {
   return std::nullopt;
 }
 
-/// The operations above `root` that are elementwise arithmetic and depend on nothing but `input` and scalar constants.
+/// The operations above `root` that are elementwise arithmetic and depend on nothing but `input` and scalar
+/// constants.
 class Function {
 public:
   /// False if `root` depends on something else.
@@ -138,8 +141,8 @@ SmallVector<Value> candidates(Value root) {
 }
 
 std::optional<ActivationKind> classify(Value root, Value input) {
-  for (ActivationKind kind : {ActivationKind::Silu, ActivationKind::GeluTanh, ActivationKind::Gelu, ActivationKind::QuickGelu,
-                              ActivationKind::Relu}) {
+  for (ActivationKind kind : {ActivationKind::Silu, ActivationKind::GeluTanh, ActivationKind::Gelu,
+                              ActivationKind::QuickGelu, ActivationKind::Relu}) {
     bool same = llvm::all_of(kPoints, [&](double x) {
       double y;
       return Function::evaluate(root, input, x, y) && std::abs(y - reference(kind, x)) <= kTolerance;
@@ -170,8 +173,8 @@ void raiseGLU(Operation *op) {
     if (!activation || scalarConstant(up) || isChannelVector(up, lastDim(up)))
       continue;
     OpBuilder builder(op);
-    op->getResult(0).replaceAllUsesWith(GLUOp::create(builder, op->getLoc(), up.getType(), activation.getKind(),
-                                                      activation.getX(), up));
+    op->getResult(0).replaceAllUsesWith(
+        GLUOp::create(builder, op->getLoc(), up.getType(), activation.getKind(), activation.getX(), up));
     return;
   }
 }
@@ -203,7 +206,8 @@ void reassociate(Operation *op) {
 void raise(func::FuncOp entry) {
   SmallVector<Operation *> ops;
   entry.getBody().walk([&](Operation *op) { ops.push_back(op); });
-  // From the last operation up: the whole function is seen before its parts (x * sigmoid(x) before sigmoid(x)).
+  // From the last operation up: the whole function is seen before its parts (x * sigmoid(x) before
+  // sigmoid(x)).
   for (Operation *op : llvm::reverse(ops)) {
     if (op->getNumResults() != 1 || !isFloatTensor(op->getResult(0)) || op->use_empty())
       continue;
@@ -218,7 +222,8 @@ void raise(func::FuncOp entry) {
   eraseDead(entry);
   entry.getBody().walk([](Operation *op) {
     if (isa<math::ErfOp>(op) && isFloatTensor(op->getResult(0)))
-      reportMissed(op, "pith-raise-activations", "activation", "erf that is no part of x (1 + erf(x / sqrt 2)) / 2");
+      reportMissed(op, "pith-raise-activations", "activation",
+                   "erf that is no part of x (1 + erf(x / sqrt 2)) / 2");
   });
 }
 

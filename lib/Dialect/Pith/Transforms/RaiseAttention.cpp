@@ -4,15 +4,17 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// matmul(softmax(f(matmul(q, k'))), v) is attention, where f is made of scalar factors (anywhere: on q, on k, on the product),
-// a softcap and masks. Heads that repeat a kv head, in whatever spelling, are read through the index map h -> h / n.
-// q, k and v become token-major, where the conversions cancel against those that split the heads.
+// matmul(softmax(f(matmul(q, k'))), v) is attention, where f is made of scalar factors (anywhere: on q, on k,
+// on the product), a softcap and masks. Heads that repeat a kv head, in whatever spelling, are read through
+// the index map h -> h / n. q, k and v become token-major, where the conversions cancel against those that
+// split the heads.
 //
-// Rows in which every key is hidden. pith.attention gives zeros there; the graph says so too where it guards its
-// softmax against NaN. Without a guard, an additive -inf gives NaN, and zeros replace what nobody can have relied on. A finite
-// sentinel stays in the mask as it is (added, not turned into a predicate), so such rows average as they did. A
-// sentinel that replaces the score (select) is added instead: the same at -1e9 and beyond, where the score vanishes in it;
-// at -1e4 the two differ only in rows without any key, which a causal mask does not have.
+// Rows in which every key is hidden. pith.attention gives zeros there; the graph says so too where it guards
+// its softmax against NaN. Without a guard, an additive -inf gives NaN, and zeros replace what nobody can
+// have relied on. A finite sentinel stays in the mask as it is (added, not turned into a predicate), so such
+// rows average as they did. A sentinel that replaces the score (select) is added instead: the same at -1e9
+// and beyond, where the score vanishes in it; at -1e4 the two differ only in rows without any key, which a
+// causal mask does not have.
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "Views.h"
@@ -99,7 +101,8 @@ bool readScores(Value value, double factor, Scores &scores, unsigned depth = 0) 
   return false;
 }
 
-/// The softmax behind a probability matrix: the guard that turns the NaN of an all-hidden row into 0 is what the op does.
+/// The softmax behind a probability matrix: the guard that turns the NaN of an all-hidden row into 0 is what
+/// the op does.
 SoftmaxOp readProbabilities(Value value) {
   while (Operation *op = value.getDefiningOp()) {
     if (auto softmax = dyn_cast<SoftmaxOp>(op))
@@ -116,8 +119,8 @@ SoftmaxOp readProbabilities(Value value) {
     if (isa_and_nonnull<math::IsNaNOp>(test))
       tested = test->getOperand(0);
     else if (auto compare = dyn_cast_or_null<arith::CmpFOp>(test))
-      if (compare.getLhs() == compare.getRhs() &&
-          (compare.getPredicate() == arith::CmpFPredicate::UNO || compare.getPredicate() == arith::CmpFPredicate::UNE))
+      if (compare.getLhs() == compare.getRhs() && (compare.getPredicate() == arith::CmpFPredicate::UNO ||
+                                                   compare.getPredicate() == arith::CmpFPredicate::UNE))
         tested = compare.getLhs();
     if (!tested || tested != select.getFalseValue() || scalarConstant(select.getTrueValue()) != 0.0)
       break;
@@ -126,7 +129,8 @@ SoftmaxOp readProbabilities(Value value) {
   return {};
 }
 
-/// A head dimension as `kept` heads, each repeated: index map h -> h / n. None if it repeats in another order.
+/// A head dimension as `kept` heads, each repeated: index map h -> h / n. None if it repeats in another
+/// order.
 std::optional<View> withoutRepeats(const View &view, int64_t dim) {
   View result = view;
   View::Dim &heads = result.dims[dim];
@@ -165,7 +169,8 @@ private:
     DenseIntElementsAttr indices;
     int64_t axis = gather.getAxis();
     auto constant = gather.getIndices().getDefiningOp<arith::ConstantOp>();
-    if (!constant || rankOf(gather.getIndices()) != 1 || !(indices = dyn_cast<DenseIntElementsAttr>(constant.getValue())))
+    if (!constant || rankOf(gather.getIndices()) != 1 ||
+        !(indices = dyn_cast<DenseIntElementsAttr>(constant.getValue())))
       return;
     auto source = cast<RankedTensorType>(gather.getSource().getType());
     int64_t count = indices.getNumElements(), kept = source.getDimSize(axis);
@@ -245,10 +250,11 @@ private:
     SmallVector<int64_t> type(cast<RankedTensorType>(queries.getType()).getShape());
     type.back() = *heads * *valueDim;
     Type element = cast<RankedTensorType>(output.getType()).getElementType();
-    auto attention = AttentionOp::create(
-        builder, loc, RankedTensorType::get(type, element), queries, keys, values, mask, Value(),
-        builder.getI64IntegerAttr(*heads), builder.getI64IntegerAttr(*kvHeads), builder.getF32FloatAttr(scale), UnitAttr(),
-        builder.getF32FloatAttr(scores.softcap), builder.getI64IntegerAttr(0));
+    auto attention =
+        AttentionOp::create(builder, loc, RankedTensorType::get(type, element), queries, keys, values, mask,
+                            Value(), builder.getI64IntegerAttr(*heads), builder.getI64IntegerAttr(*kvHeads),
+                            builder.getF32FloatAttr(scale), UnitAttr(),
+                            builder.getF32FloatAttr(scores.softcap), builder.getI64IntegerAttr(0));
     View back = views.of(attention);
     Views::split(back, 2, Extent(*valueDim));
     back = Views::regroup(back, {{0}, {2}, {1}, {3}});
@@ -419,9 +425,11 @@ struct RaiseAttentionPass : pith::impl::RaiseAttentionBase<RaiseAttentionPass> {
       Views(entry).normalize(entry);
       eraseDead(entry);
       entry.getBody().walk([](SoftmaxOp softmax) {
-        bool multiplied = llvm::any_of(softmax->getUsers(), [](Operation *user) { return isa<MatmulOp>(user); });
+        bool multiplied =
+            llvm::any_of(softmax->getUsers(), [](Operation *user) { return isa<MatmulOp>(user); });
         if (!multiplied)
-          reportMissed(softmax, "pith-raise-attention", "attention", "the probabilities are not multiplied by values");
+          reportMissed(softmax, "pith-raise-attention", "attention",
+                       "the probabilities are not multiplied by values");
       });
     }
     if (failed(cleanUp(getOperation())))

@@ -4,10 +4,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// A product whose right side is a weight is a linear, whichever way the weight lies; a gather of a weight's rows is an
-// embedding. Reshapes that only fold token dimensions around them are moved away (Views::normalize), bias vectors join.
-// A packed projection of which only ranges of channels are used (q, k and v of one product) is split into one linear per
-// range: rows of a weight are a range of its bytes, so nothing is copied. A k-major weight has no such ranges and stays whole.
+// A product whose right side is a weight is a linear, whichever way the weight lies; a gather of a weight's
+// rows is an embedding. Reshapes that only fold token dimensions around them are moved away
+// (Views::normalize), bias vectors join. A packed projection of which only ranges of channels are used (q, k
+// and v of one product) is split into one linear per range: rows of a weight are a range of its bytes, so
+// nothing is copied. A k-major weight has no such ranges and stays whole.
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "Views.h"
@@ -78,8 +79,8 @@ void raiseGather(Views &views, GatherOp gather) {
   if (!matrix)
     return;
   OpBuilder builder(gather);
-  auto embedding = EmbeddingOp::create(builder, gather.getLoc(), gather.getType(), gather.getIndices(), matrix->weight,
-                                       builder.getF32FloatAttr(1.0),
+  auto embedding = EmbeddingOp::create(builder, gather.getLoc(), gather.getType(), gather.getIndices(),
+                                       matrix->weight, builder.getF32FloatAttr(1.0),
                                        matrix->transposed ? builder.getUnitAttr() : UnitAttr());
   gather.getResult().replaceAllUsesWith(embedding);
 }
@@ -96,9 +97,9 @@ void foldBias(arith::AddFOp sum) {
     FlatSymbolRefAttr bias = vector ? weightSymbol(vector, {lastDim(linear)}) : FlatSymbolRefAttr();
     if (!bias)
       continue;
-    sum.getResult().replaceAllUsesWith(LinearOp::create(builder, linear.getLoc(), linear.getType(), linear.getX(),
-                                                        linear.getWeightsAttr(), builder.getArrayAttr({bias}),
-                                                        linear.getKMajorAttr()));
+    sum.getResult().replaceAllUsesWith(
+        LinearOp::create(builder, linear.getLoc(), linear.getType(), linear.getX(), linear.getWeightsAttr(),
+                         builder.getArrayAttr({bias}), linear.getKMajorAttr()));
     return;
   }
 }
@@ -112,8 +113,8 @@ void foldScale(arith::MulFOp product) {
   OpBuilder builder(product);
   auto scale = builder.getF32FloatAttr(embedding.getScale().convertToFloat() * scaled->second);
   product.getResult().replaceAllUsesWith(EmbeddingOp::create(builder, embedding.getLoc(), embedding.getType(),
-                                                             embedding.getIds(), embedding.getWeightAttr(), scale,
-                                                             embedding.getKMajorAttr()));
+                                                             embedding.getIds(), embedding.getWeightAttr(),
+                                                             scale, embedding.getKMajorAttr()));
 }
 
 //===----------------------------------------------------------------------===//
@@ -144,11 +145,12 @@ Attribute sliceRows(Attribute piece, int64_t total, int64_t first, int64_t rows)
   return DenseElementsAttr::getFromRawBuffer(sliced, elements.getRawData().slice(first * row, rows * row));
 }
 
-/// slice(view(linear)) -> view(slice(linear)) where the slice takes a run of an outermost part of the channels: the query of a
-/// packed projection that is seen as [3, heads, head_dim] per row.
+/// slice(view(linear)) -> view(slice(linear)) where the slice takes a run of an outermost part of the
+/// channels: the query of a packed projection that is seen as [3, heads, head_dim] per row.
 void sliceBelowView(Views &views, tensor::ExtractSliceOp slice) {
   Value source = slice.getSource();
-  if (!isViewOp(source.getDefiningOp()) || rankOf(source) != rankOf(slice.getResult()) || !slice.hasUnitStride() ||
+  if (!isViewOp(source.getDefiningOp()) || rankOf(source) != rankOf(slice.getResult()) ||
+      !slice.hasUnitStride() ||
       !llvm::all_of(source.getUsers(), [](Operation *user) { return isa<tensor::ExtractSliceOp>(user); }))
     return;
   View view = views.of(source);
@@ -165,7 +167,8 @@ void sliceBelowView(Views &views, tensor::ExtractSliceOp slice) {
   if (!cut || view.dims[*cut].size() != 1 || ShapedType::isDynamic(width))
     return;
   Atom &atom = view.dims[*cut][0];
-  auto first = getConstantIntValue(slice.getMixedOffsets()[*cut]), count = getConstantIntValue(slice.getMixedSizes()[*cut]);
+  auto first = getConstantIntValue(slice.getMixedOffsets()[*cut]),
+       count = getConstantIntValue(slice.getMixedSizes()[*cut]);
   auto stride = atom.stride.constant();
   if (atom.dim != channels || !first || !count || !stride || atom.stride * atom.extent != Extent(width))
     return;
@@ -174,8 +177,9 @@ void sliceBelowView(Views &views, tensor::ExtractSliceOp slice) {
   for (int64_t dim = 0; dim < channels; ++dim) {
     offsets.push_back(builder.getIndexAttr(0));
     Extent extent = views.sizes.of(view.base, dim);
-    counts.push_back(extent.constant() ? OpFoldResult(builder.getIndexAttr(*extent.constant()))
-                                       : OpFoldResult(views.sizes.materialize(builder, slice.getLoc(), extent)));
+    counts.push_back(extent.constant()
+                         ? OpFoldResult(builder.getIndexAttr(*extent.constant()))
+                         : OpFoldResult(views.sizes.materialize(builder, slice.getLoc(), extent)));
   }
   offsets.push_back(builder.getIndexAttr(*first * *stride));
   counts.push_back(builder.getIndexAttr(*count * *stride));
@@ -205,7 +209,9 @@ public:
 private:
   struct Range {
     int64_t first, size;
-    bool operator<(const Range &other) const { return std::tie(first, size) < std::tie(other.first, other.size); }
+    bool operator<(const Range &other) const {
+      return std::tie(first, size) < std::tie(other.first, other.size);
+    }
   };
 
   /// The channels that a slice takes of every row, if it is such a slice.
@@ -217,7 +223,8 @@ private:
       if (!isConstantIntValue(slice.getMixedOffsets()[dim], 0) ||
           views.sizes.of(slice.getResult(), dim) != views.sizes.of(slice.getSource(), dim))
         return std::nullopt;
-    auto first = getConstantIntValue(slice.getMixedOffsets()[last]), size = getConstantIntValue(slice.getMixedSizes()[last]);
+    auto first = getConstantIntValue(slice.getMixedOffsets()[last]),
+         size = getConstantIntValue(slice.getMixedSizes()[last]);
     if (!first || !size)
       return std::nullopt;
     return Range{*first, *size};
@@ -235,29 +242,31 @@ private:
       slices.push_back({slice, *range});
     }
     if (linear.getKMajor())
-      return reportMissed(linear, "pith-raise-linear", "linear",
-                          "packed projection stays whole: its weight lies k-major, a range of channels is no range of bytes");
+      return reportMissed(
+          linear, "pith-raise-linear", "linear",
+          "packed projection stays whole: its weight lies k-major, a range of channels is no range of bytes");
     auto weight = symbols.lookup<WeightOp>(cast<FlatSymbolRefAttr>(linear.getWeights()[0]).getValue());
     WeightOp bias;
     if (linear.getBiases())
       bias = symbols.lookup<WeightOp>(cast<FlatSymbolRefAttr>((*linear.getBiases())[0]).getValue());
     if (!weight || (linear.getBiases() && !bias))
       return;
-    std::map<Range, Value> parts;
+    std::map<Range, Value> parts; // in the order of the channels
     for (auto [slice, range] : slices)
-      if (!parts.count(range)) {
-        FlatSymbolRefAttr rows = rowsOf(weight, range);
-        FlatSymbolRefAttr biasRows = bias ? rowsOf(bias, range) : FlatSymbolRefAttr();
-        if (!rows || (bias && !biasRows))
-          return;
-        OpBuilder builder(linear);
-        auto type = cast<RankedTensorType>(linear.getType());
-        SmallVector<int64_t> shape(type.getShape());
-        shape.back() = range.size;
-        parts[range] = LinearOp::create(builder, linear.getLoc(), RankedTensorType::get(shape, type.getElementType()),
-                                        linear.getX(), builder.getArrayAttr({rows}),
-                                        bias ? builder.getArrayAttr({biasRows}) : ArrayAttr(), UnitAttr());
-      }
+      parts[range] = Value();
+    for (auto &[range, part] : parts) {
+      FlatSymbolRefAttr rows = rowsOf(weight, range);
+      FlatSymbolRefAttr biasRows = bias ? rowsOf(bias, range) : FlatSymbolRefAttr();
+      if (!rows || (bias && !biasRows))
+        return;
+      OpBuilder builder(linear);
+      auto type = cast<RankedTensorType>(linear.getType());
+      SmallVector<int64_t> shape(type.getShape());
+      shape.back() = range.size;
+      part = LinearOp::create(builder, linear.getLoc(), RankedTensorType::get(shape, type.getElementType()),
+                              linear.getX(), builder.getArrayAttr({rows}),
+                              bias ? builder.getArrayAttr({biasRows}) : ArrayAttr(), UnitAttr());
+    }
     for (auto [slice, range] : slices) {
       OpBuilder builder(slice);
       slice.getResult().replaceAllUsesWith(castTo(builder, slice.getLoc(), parts[range], slice.getType()));
@@ -273,7 +282,8 @@ private:
     int64_t total = type.getDimSize(0);
     if (range.size == total)
       return FlatSymbolRefAttr::get(weight.getSymNameAttr());
-    std::string name = (weight.getSymName() + "." + Twine(range.first) + "_" + Twine(range.first + range.size)).str();
+    std::string name =
+        (weight.getSymName() + "." + Twine(range.first) + "_" + Twine(range.first + range.size)).str();
     if (auto known = made.find(name); known != made.end())
       return known->second;
     SmallVector<Attribute, 3> pieces;

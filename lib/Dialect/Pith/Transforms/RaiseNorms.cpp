@@ -4,9 +4,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// A product in which one factor is (mean(x^2) + epsilon)^-1/2 over the last dimension and another is x is the root mean square
-// norm of x; the power may be spelled as a quotient by the root, the quotient 1 / root, rsqrt or powf. Where x is itself
-// c - mean(c), that is the layer norm of c. Factors and terms that are vectors of the channels are its scale and bias.
+// A product in which one factor is (mean(x^2) + epsilon)^-1/2 over the last dimension and another is x is the
+// root mean square norm of x; the power may be spelled as a quotient by the root, the quotient 1 / root,
+// rsqrt or powf. Where x is itself c - mean(c), that is the layer norm of c. Factors and terms that are
+// vectors of the channels are its scale and bias.
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "Views.h"
@@ -38,7 +39,8 @@ Value meanOf(Value value) {
   if (reduce.getKind() == ReduceKind::Mean && factor == 1.0)
     return reduce.getSource();
   int64_t channels = lastDim(reduce.getSource());
-  if (reduce.getKind() == ReduceKind::Sum && !ShapedType::isDynamic(channels) && std::abs(factor * channels - 1.0) < 1e-5)
+  if (reduce.getKind() == ReduceKind::Sum && !ShapedType::isDynamic(channels) &&
+      std::abs(factor * channels - 1.0) < 1e-5)
     return reduce.getSource();
   return {};
 }
@@ -66,7 +68,8 @@ struct MeanSquare {
   double epsilon;
 };
 
-/// mean(x^2) + epsilon; the variance of c, as E[c^2] - E[c]^2, counts as that of c - mean(c), which `x` must then be.
+/// mean(x^2) + epsilon; the variance of c, as E[c^2] - E[c]^2, counts as that of c - mean(c), which `x` must
+/// then be.
 std::optional<MeanSquare> meanSquare(Value value, Value x) {
   value = stripBroadcast(value);
   double epsilon = 0.0;
@@ -140,11 +143,17 @@ public:
         foldBias(op);
     }
     eraseDead(entry);
+    entry.getBody().walk([&](Operation *op) {
+      if (isa<RMSNormOp, LayerNormOp>(op))
+        for (OpOperand &operand : MutableArrayRef(op->getOpOperands()).drop_front())
+          loadParameter(operand);
+    });
     entry.getBody().walk([](ReduceOp reduce) {
       Value mean = meanOf(reduce.getResult());
       if (mean && squared(mean))
-        reportMissed(reduce, "pith-raise-norms", "norm",
-                     "the mean of a square over the channels, but its inverse root does not scale what was squared");
+        reportMissed(
+            reduce, "pith-raise-norms", "norm",
+            "the mean of a square over the channels, but its inverse root does not scale what was squared");
     });
   }
 
@@ -208,10 +217,11 @@ private:
       Value old = rms ? rms.getScale() : layer.getScale();
       if (old && !isScalar(old, 1.0, 0.0))
         vector = arith::MulFOp::create(builder, product->getLoc(), old, vector);
-      Value scaled = rms ? RMSNormOp::create(builder, rms.getLoc(), rms.getType(), rms.getX(), vector, rms.getEpsilonAttr())
+      Value scaled = rms ? RMSNormOp::create(builder, rms.getLoc(), rms.getType(), rms.getX(), vector,
+                                             rms.getEpsilonAttr())
                                .getResult()
-                         : LayerNormOp::create(builder, layer.getLoc(), layer.getType(), layer.getX(), vector, Value(),
-                                               layer.getEpsilonAttr())
+                         : LayerNormOp::create(builder, layer.getLoc(), layer.getType(), layer.getX(), vector,
+                                               Value(), layer.getEpsilonAttr())
                                .getResult();
       product->getResult(0).replaceAllUsesWith(scaled);
       return;
@@ -226,10 +236,21 @@ private:
       Value vector = channelVector(builder, sum->getOperand(1 - i), lastDim(layer));
       if (!vector)
         continue;
-      Value shifted = LayerNormOp::create(builder, layer.getLoc(), layer.getType(), layer.getX(), layer.getScale(), vector,
-                                          layer.getEpsilonAttr());
+      Value shifted = LayerNormOp::create(builder, layer.getLoc(), layer.getType(), layer.getX(),
+                                          layer.getScale(), vector, layer.getEpsilonAttr());
       sum->getResult(0).replaceAllUsesWith(shifted);
       return;
+    }
+  }
+
+  /// Scale and bias are weights, also those so small that they came as constants.
+  void loadParameter(OpOperand &operand) {
+    Value value = operand.get();
+    if (!value.getDefiningOp<arith::ConstantOp>())
+      return;
+    if (FlatSymbolRefAttr weight = weightSymbol(value)) {
+      builder.setInsertionPoint(operand.getOwner());
+      operand.set(LoadOp::create(builder, value.getLoc(), value.getType(), weight));
     }
   }
 

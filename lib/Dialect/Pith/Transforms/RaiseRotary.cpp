@@ -4,10 +4,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// y = x C + R(x) S, with R a signed exchange of channels, is a rotary embedding if both channels of a pair have the same
-// cosine and opposite sines. ChannelMap reads both spellings (rotate by slices, negation and concatenation; halves or even and
-// odd channels rotated apart, then joined) as the same matrix; only that matrix decides. The op works on token-major rows
-// with tables of one value per pair: heads are merged into the channels, halves are cut out of duplicated tables.
+// y = x C + R(x) S, with R a signed exchange of channels, is a rotary embedding if both channels of a pair
+// have the same cosine and opposite sines. ChannelMap reads both spellings (rotate by slices, negation and
+// concatenation; halves or even and odd channels rotated apart, then joined) as the same matrix; only that
+// matrix decides. The op works on token-major rows with tables of one value per pair: heads are merged into
+// the channels, halves are cut out of duplicated tables.
 //
 //   %y = (x * broadcast(cos(concat(t, t)))) + concat(-x[.., 32:], x[.., :32]) * broadcast(sin(concat(t, t)))
 //   ->   %y = heads(pith.rope merge(x), cos(t), sin(t) {head_dim = 64, rotary_dim = 64})
@@ -35,7 +36,8 @@ namespace {
 
 /// matmul over k = 1 -> product of broadcasts.
 void expandOuterProduct(Views &views, MatmulOp matmul) {
-  if (views.sizes.of(matmul.getLhs(), rankOf(matmul.getLhs()) - 1) != Extent(1) || !isFloatTensor(matmul.getResult()))
+  if (views.sizes.of(matmul.getLhs(), rankOf(matmul.getLhs()) - 1) != Extent(1) ||
+      !isFloatTensor(matmul.getResult()))
     return;
   OpBuilder builder(matmul);
   SmallVector<Extent> shape = views.sizes.shape(matmul.getResult());
@@ -62,8 +64,10 @@ void hoistTranspose(Views &views, TransposeOp transpose) {
     if (!operands.back())
       return;
   }
-  if (llvm::any_of(operands, [&](Value value) { return cast<RankedTensorType>(value.getType()).getShape() !=
-                                                       cast<RankedTensorType>(operands[0].getType()).getShape(); }))
+  if (llvm::any_of(operands, [&](Value value) {
+        return cast<RankedTensorType>(value.getType()).getShape() !=
+               cast<RankedTensorType>(operands[0].getType()).getShape();
+      }))
     return;
   Operation *clone = builder.clone(*inner);
   clone->setOperands(operands);
@@ -105,7 +109,8 @@ std::optional<Rotation> classify(const Channels &channels) {
     return std::nullopt;
   rotation.interleaved = half > 1 && termOf(channels[0], 1);
   for (int64_t pair = 0; pair < half; ++pair) {
-    int64_t first = rotation.interleaved ? 2 * pair : pair, second = rotation.interleaved ? first + 1 : pair + half;
+    int64_t first = rotation.interleaved ? 2 * pair : pair,
+            second = rotation.interleaved ? first + 1 : pair + half;
     const Term *c1 = termOf(channels[first], first), *s1 = termOf(channels[first], second);
     const Term *c2 = termOf(channels[second], second), *s2 = termOf(channels[second], first);
     if (!c1 || !s1 || !c2 || !s2 || c1->expression != c2->expression || s1->expression != s2->expression ||
@@ -125,8 +130,8 @@ SmallVector<Value> cone(Value root) {
   bool joins = false;
   for (size_t next = 0; next < values.size() && next < 96; ++next) {
     Operation *op = values[next].getDefiningOp();
-    if (!isa_and_nonnull<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::NegFOp, tensor::ExtractSliceOp, tensor::ConcatOp,
-                         ReshapeOp, BroadcastOp, tensor::CastOp>(op))
+    if (!isa_and_nonnull<arith::AddFOp, arith::SubFOp, arith::MulFOp, arith::NegFOp, tensor::ExtractSliceOp,
+                         tensor::ConcatOp, ReshapeOp, BroadcastOp, tensor::CastOp>(op))
       continue;
     joins |= isa<tensor::ConcatOp>(op);
     for (Value operand : op->getOperands())
@@ -141,7 +146,8 @@ SmallVector<Value> cone(Value root) {
 //===----------------------------------------------------------------------===//
 
 /// Channels first, first + stride, … of a table, cut out as near to its source as possible.
-Value sliceChannels(OpBuilder &builder, Views &views, Value table, int64_t first, int64_t count, int64_t stride) {
+Value sliceChannels(OpBuilder &builder, Views &views, Value table, int64_t first, int64_t count,
+                    int64_t stride) {
   Location loc = table.getLoc();
   int64_t channels = lastDim(table);
   if (first == 0 && stride == 1 && count == channels)
@@ -151,18 +157,23 @@ Value sliceChannels(OpBuilder &builder, Views &views, Value table, int64_t first
   Operation *op = table.getDefiningOp();
   if (isa_and_nonnull<BroadcastOp>(op) && lastDim(op->getOperand(0)) == 1)
     return views.broadcast(builder, loc, op->getOperand(0), shape);
-  if (isa_and_nonnull<BroadcastOp, ReshapeOp>(op) && rankOf(op->getOperand(0)) && lastDim(op->getOperand(0)) == channels) {
+  if (isa_and_nonnull<BroadcastOp, ReshapeOp>(op) && rankOf(op->getOperand(0)) &&
+      lastDim(op->getOperand(0)) == channels) {
     Value source = sliceChannels(builder, views, op->getOperand(0), first, count, stride);
-    return isa<BroadcastOp>(op) ? views.broadcast(builder, loc, source, shape) : views.reshape(builder, loc, source, shape);
+    return isa<BroadcastOp>(op) ? views.broadcast(builder, loc, source, shape)
+                                : views.reshape(builder, loc, source, shape);
   }
   // Elements repeated in place: one of each.
-  if (auto reshape = dyn_cast_or_null<ReshapeOp>(op); reshape && stride > 1 && lastDim(reshape.getSource()) == stride) {
+  if (auto reshape = dyn_cast_or_null<ReshapeOp>(op);
+      reshape && stride > 1 && lastDim(reshape.getSource()) == stride) {
     Value source = reshape.getSource();
     SmallVector<Extent> from = views.sizes.shape(source);
-    if (from.size() == shape.size() + 1 && first < stride && std::equal(shape.begin(), shape.end(), from.begin()))
+    if (from.size() == shape.size() + 1 && first < stride &&
+        std::equal(shape.begin(), shape.end(), from.begin()))
       return views.reshape(builder, loc, sliceChannels(builder, views, source, first, 1, 1), shape);
   }
-  if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op); concat && static_cast<int64_t>(concat.getDim()) == rankOf(table) - 1) {
+  if (auto concat = dyn_cast_or_null<tensor::ConcatOp>(op);
+      concat && static_cast<int64_t>(concat.getDim()) == rankOf(table) - 1) {
     int64_t begin = 0;
     for (Value input : concat.getInputs()) {
       int64_t size = lastDim(input);
@@ -216,16 +227,19 @@ public:
       if (op->getNumResults() == 1 && isFloatTensor(op->getResult(0)))
         ops.push_back(op);
     });
-    // From the end: a partial rotation (joined with the channels that pass) is seen before the rotation inside it.
+    // From the end: a partial rotation (joined with the channels that pass) is seen before the rotation
+    // inside it.
     for (Operation *op : llvm::reverse(ops))
-      if (isa<arith::AddFOp, arith::SubFOp, tensor::ConcatOp, ReshapeOp>(op) && !raised.contains(op->getResult(0)))
+      if (isa<arith::AddFOp, arith::SubFOp, tensor::ConcatOp, ReshapeOp>(op) &&
+          !raised.contains(op->getResult(0)))
         raise(op->getResult(0));
   }
 
 private:
   void raise(Value root) {
     int64_t channels = rankOf(root) ? lastDim(root) : 0;
-    if (rankOf(root) < 2 || ShapedType::isDynamic(channels) || channels < 2 || channels > 1024 || channels % 2)
+    if (rankOf(root) < 2 || ShapedType::isDynamic(channels) || channels < 2 || channels > 1024 ||
+        channels % 2)
       return;
     SmallVector<Value> values = cone(root);
     for (Value x : values) {
@@ -263,9 +277,11 @@ private:
     Location loc = root.getLoc();
     OpBuilder builder(root.getDefiningOp());
     double cosFactor, sinFactor;
-    auto cos = table(builder, map, rotation.cos, cosFactor), sin = table(builder, map, rotation.sin, sinFactor);
+    auto cos = table(builder, map, rotation.cos, cosFactor),
+         sin = table(builder, map, rotation.sin, sinFactor);
     int64_t rank = rankOf(x);
-    if (!cos || !sin || static_cast<int64_t>(cos->dims.size()) != rank || static_cast<int64_t>(sin->dims.size()) != rank)
+    if (!cos || !sin || static_cast<int64_t>(cos->dims.size()) != rank ||
+        static_cast<int64_t>(sin->dims.size()) != rank)
       return {};
     // The dimension of the heads is the one along which the tables do not change.
     std::optional<int64_t> heads;
@@ -278,12 +294,14 @@ private:
           heads = dim;
       }
       if (!heads) {
-        reportMissed(root.getDefiningOp(), "pith-raise-rotary", "rotary", "the tables differ from head to head");
+        reportMissed(root.getDefiningOp(), "pith-raise-rotary", "rotary",
+                     "the tables differ from head to head");
         return {};
       }
       dropDim(*cos, *heads);
       dropDim(*sin, *heads);
-      rows = *heads == 1 ? Views::regroup(rows, {{0}, {2}, {1, 3}}) : Views::regroup(rows, {{0}, {1}, {2, 3}});
+      rows =
+          *heads == 1 ? Views::regroup(rows, {{0}, {2}, {1, 3}}) : Views::regroup(rows, {{0}, {1}, {2, 3}});
     } else if (rank > 4) {
       return {};
     }
@@ -293,9 +311,10 @@ private:
     if (!merged || !cosTable || !sinTable)
       return {};
     sinTable = castTo(builder, loc, sinTable, cosTable.getType());
-    Value rope = RopeOp::create(builder, loc, merged.getType(), merged, cosTable, sinTable,
-                                builder.getI64IntegerAttr(lastDim(x)), builder.getI64IntegerAttr(rotation.rotaryDim),
-                                rotation.interleaved ? builder.getUnitAttr() : UnitAttr());
+    Value rope =
+        RopeOp::create(builder, loc, merged.getType(), merged, cosTable, sinTable,
+                       builder.getI64IntegerAttr(lastDim(x)), builder.getI64IntegerAttr(rotation.rotaryDim),
+                       rotation.interleaved ? builder.getUnitAttr() : UnitAttr());
     View back = views.of(rope);
     if (heads) {
       Views::split(back, 2, Extent(lastDim(x)));
@@ -311,9 +330,11 @@ private:
       return table;
     auto scalar = RankedTensorType::get({}, cast<RankedTensorType>(table.getType()).getElementType());
     Value constant = arith::ConstantOp::create(
-        builder, table.getLoc(), DenseElementsAttr::get(scalar, builder.getFloatAttr(scalar.getElementType(), factor)));
+        builder, table.getLoc(),
+        DenseElementsAttr::get(scalar, builder.getFloatAttr(scalar.getElementType(), factor)));
     constant = views.broadcast(builder, table.getLoc(), constant, views.sizes.shape(table));
-    return arith::MulFOp::create(builder, table.getLoc(), table, castTo(builder, table.getLoc(), constant, table.getType()));
+    return arith::MulFOp::create(builder, table.getLoc(), table,
+                                 castTo(builder, table.getLoc(), constant, table.getType()));
   }
 
   func::FuncOp entry;
@@ -330,7 +351,8 @@ void reportLeft(func::FuncOp entry) {
     });
     if (rotates)
       reportMissed(concat, "pith-raise-rotary", "rotary",
-                   "halves are exchanged and negated, but their tables are not known to be one cosine and one sine per pair");
+                   "halves are exchanged and negated, but their tables are not known to be one cosine and "
+                   "one sine per pair");
   });
 }
 

@@ -37,10 +37,12 @@ std::optional<Extent> Extent::dividedBy(const Extent &divisor) const {
   const auto &[symbols, factor] = *divisor.terms.begin();
   Extent quotient;
   for (const auto &[monomial, coefficient] : terms) {
-    if (coefficient % factor || !std::includes(monomial.begin(), monomial.end(), symbols.begin(), symbols.end()))
+    if (coefficient % factor ||
+        !std::includes(monomial.begin(), monomial.end(), symbols.begin(), symbols.end()))
       return std::nullopt;
     Monomial rest;
-    std::set_difference(monomial.begin(), monomial.end(), symbols.begin(), symbols.end(), std::back_inserter(rest));
+    std::set_difference(monomial.begin(), monomial.end(), symbols.begin(), symbols.end(),
+                        std::back_inserter(rest));
     quotient.terms[rest] = coefficient / factor;
   }
   return quotient;
@@ -75,7 +77,8 @@ Extent operator-(const Extent &a, const Extent &b) { return a + b * Extent(-1); 
 //===----------------------------------------------------------------------===//
 
 static bool isIdentifier(StringRef text) {
-  return !text.empty() && llvm::all_of(text, [](char c) { return llvm::isAlnum(c) || c == '_' || c == '.' || c == ':'; });
+  return !text.empty() &&
+         llvm::all_of(text, [](char c) { return llvm::isAlnum(c) || c == '_' || c == '.' || c == ':'; });
 }
 
 SymbolicDims::SymbolicDims(func::FuncOp entry) {
@@ -172,16 +175,19 @@ Extent SymbolicDims::compute(Value tensor, int64_t dim) {
       .Case<TransposeOp>([&](TransposeOp t) { return of(t.getSource(), t.getPermutation()[dim]); })
       .Case<tensor::CastOp>([&](tensor::CastOp cast) { return of(cast.getSource(), dim); })
       .Case<MatmulOp>([&](MatmulOp matmul) {
-        return dim == type.getRank() - 1 ? of(matmul.getRhs(), cast<RankedTensorType>(matmul.getRhs().getType()).getRank() - 1)
-                                         : of(matmul.getLhs(), dim);
+        return dim == type.getRank() - 1
+                   ? of(matmul.getRhs(), cast<RankedTensorType>(matmul.getRhs().getType()).getRank() - 1)
+                   : of(matmul.getLhs(), dim);
       })
       .Case<ReduceOp, SoftmaxOp, CumSumOp, ScatterNDOp>([&](auto same) { return of(same.getSource(), dim); })
-      .Case<LinearOp, RMSNormOp, LayerNormOp, RopeOp, ActivationOp>([&](auto rows) { return of(rows.getX(), dim); })
+      .Case<LinearOp, RMSNormOp, LayerNormOp, RopeOp, ActivationOp>(
+          [&](auto rows) { return of(rows.getX(), dim); })
       .Case<GLUOp>([&](GLUOp glu) { return of(glu.getGate(), dim); })
       .Case<EmbeddingOp>([&](EmbeddingOp embedding) { return of(embedding.getIds(), dim); })
       .Case<AttentionOp>([&](AttentionOp attention) { return of(attention.getQ(), dim); })
       .Case<GatherOp>([&](GatherOp gather) {
-        int64_t axis = gather.getAxis(), indices = cast<RankedTensorType>(gather.getIndices().getType()).getRank();
+        int64_t axis = gather.getAxis(),
+                indices = cast<RankedTensorType>(gather.getIndices().getType()).getRank();
         if (dim < axis)
           return of(gather.getSource(), dim);
         if (dim < axis + indices)
@@ -207,9 +213,11 @@ Extent SymbolicDims::compute(Value tensor, int64_t dim) {
       })
       .Case<tensor::InsertSliceOp>([&](tensor::InsertSliceOp insert) { return of(insert.getDest(), dim); })
       .Case<tensor::EmptyOp>([&](tensor::EmptyOp empty) { return fromSizes(empty.getMixedSizes(), dim); })
-      .Case<tensor::SplatOp>([&](tensor::SplatOp splat) { return fromDynamicDims(type, splat.getDynamicSizes(), dim); })
-      .Case<tensor::GenerateOp>(
-          [&](tensor::GenerateOp generate) { return fromDynamicDims(type, generate.getDynamicExtents(), dim); })
+      .Case<tensor::SplatOp>(
+          [&](tensor::SplatOp splat) { return fromDynamicDims(type, splat.getDynamicSizes(), dim); })
+      .Case<tensor::GenerateOp>([&](tensor::GenerateOp generate) {
+        return fromDynamicDims(type, generate.getDynamicExtents(), dim);
+      })
       .Default([&](Operation *other) {
         if (OpTrait::hasElementwiseMappableTraits(other))
           for (Value operand : other->getOperands())
@@ -265,7 +273,9 @@ Extent SymbolicDims::computeIndex(Value index) {
 }
 
 Value SymbolicDims::materialize(OpBuilder &builder, Location loc, const Extent &extent) {
-  auto constant = [&](int64_t number) -> Value { return arith::ConstantIndexOp::create(builder, loc, number); };
+  auto constant = [&](int64_t number) -> Value {
+    return arith::ConstantIndexOp::create(builder, loc, number);
+  };
   Value sum;
   for (const auto &[monomial, coefficient] : extent.getTerms()) {
     Value product;

@@ -4,8 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// Two dynamic sizes are equal if they are the same polynomial in the entry's symbolic dimensions (`pith.dims`).
-// What the analysis cannot follow becomes a symbol of its own, so that equality is never claimed by mistake.
+// Two dynamic sizes are equal if they are the same polynomial in the entry's symbolic dimensions
+// (`pith.dims`). What the analysis cannot follow becomes a symbol of its own, so that equality is never
+// claimed by mistake.
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_DIALECT_PITH_TRANSFORMS_SYMBOLICDIMS_H
 #define PITH_LIB_DIALECT_PITH_TRANSFORMS_SYMBOLICDIMS_H
@@ -66,8 +67,8 @@ public:
   llvm::SmallVector<Extent> shape(mlir::Value tensor);
   /// The value of an index (or integer) scalar.
   Extent ofIndex(mlir::Value index);
-  /// Code that computes the extent at the builder's position, or null if one of its symbols is not available there
-  /// (does not happen for extents of values that dominate the position).
+  /// Code that computes the extent at the builder's position, or null if one of its symbols is not available
+  /// there (does not happen for extents of values that dominate the position).
   mlir::Value materialize(mlir::OpBuilder &builder, mlir::Location loc, const Extent &extent);
 
 private:

@@ -39,7 +39,8 @@ Extent View::extent(int64_t dim) const {
 }
 
 bool View::hasBroadcast() const {
-  return llvm::any_of(dims, [](const Dim &dim) { return llvm::any_of(dim, [](const Atom &a) { return a.isBroadcast(); }); });
+  return llvm::any_of(
+      dims, [](const Dim &dim) { return llvm::any_of(dim, [](const Atom &a) { return a.isBroadcast(); }); });
 }
 
 /// Joins atoms of one dimension that run through the same base dimension without a gap.
@@ -200,7 +201,8 @@ struct Views::Plan {
   std::optional<SmallVector<Extent>> first, second, broadcast, last;
   std::optional<SmallVector<int64_t>> permutation;
   unsigned cost() const {
-    return first.has_value() + second.has_value() + broadcast.has_value() + last.has_value() + permutation.has_value();
+    return first.has_value() + second.has_value() + broadcast.has_value() + last.has_value() +
+           permutation.has_value();
   }
 };
 
@@ -218,7 +220,8 @@ static std::optional<SmallVector<int64_t>> wholePermutation(const View &view, Ar
       if (nextUnit == units.end())
         return std::nullopt;
       permutation.push_back(*nextUnit++);
-    } else if (dim.size() == 1 && !dim[0].isBroadcast() && dim[0].stride.isConstant(1) && dim[0].extent == base[dim[0].dim]) {
+    } else if (dim.size() == 1 && !dim[0].isBroadcast() && dim[0].stride.isConstant(1) &&
+               dim[0].extent == base[dim[0].dim]) {
       permutation.push_back(dim[0].dim);
     } else {
       return std::nullopt;
@@ -247,8 +250,9 @@ std::optional<Views::Plan> Views::plan(const View &view) {
     SmallVector<int64_t> chain;
     Extent stride(1);
     while (stride != extent) {
-      auto next = llvm::find_if(
-          atoms, [&, dim = dim](const Atom *atom) { return atom->dim == static_cast<int64_t>(dim) && atom->stride == stride; });
+      auto next = llvm::find_if(atoms, [&, dim = dim](const Atom *atom) {
+        return atom->dim == static_cast<int64_t>(dim) && atom->stride == stride;
+      });
       if (next == atoms.end() || chain.size() > atoms.size())
         return std::nullopt;
       chain.push_back(next - atoms.begin());
@@ -294,8 +298,11 @@ std::optional<Views::Plan> Views::plan(const View &view) {
     SmallVector<Extent> suffix = ahead;
     while (suffix.size() > current.size() && suffix.front().isConstant(1))
       suffix.erase(suffix.begin());
-    if (suffix != current)
-      plan.second = ahead;
+    if (suffix != current) {
+      while (suffix.size() > 1 && suffix.front().isConstant(1))
+        suffix.erase(suffix.begin());
+      plan.second = suffix;
+    }
     plan.broadcast = separate;
     if (separate != final)
       plan.last = final;
@@ -311,7 +318,7 @@ std::optional<unsigned> Views::cost(const View &view) {
   return std::nullopt;
 }
 
-static RankedTensorType typeOfShape(Value like, ArrayRef<Extent> shape) {
+RankedTensorType Views::typeFor(Value like, ArrayRef<Extent> shape) {
   SmallVector<int64_t> dims;
   for (const Extent &extent : shape)
     dims.push_back(extent.constant().value_or(ShapedType::kDynamic));
@@ -323,7 +330,7 @@ Value Views::reshape(OpBuilder &builder, Location loc, Value source, ArrayRef<Ex
   for (const Extent &extent : shape)
     if (!extent.constant())
       dims.push_back(sizes.materialize(builder, loc, extent));
-  return ReshapeOp::create(builder, loc, typeOfShape(source, shape), source, dims);
+  return ReshapeOp::create(builder, loc, typeFor(source, shape), source, dims);
 }
 
 Value Views::broadcast(OpBuilder &builder, Location loc, Value source, ArrayRef<Extent> shape) {
@@ -331,7 +338,7 @@ Value Views::broadcast(OpBuilder &builder, Location loc, Value source, ArrayRef<
   for (const Extent &extent : shape)
     if (!extent.constant())
       dims.push_back(sizes.materialize(builder, loc, extent));
-  return BroadcastOp::create(builder, loc, typeOfShape(source, shape), source, dims);
+  return BroadcastOp::create(builder, loc, typeFor(source, shape), source, dims);
 }
 
 Value Views::write(const Plan &plan, OpBuilder &builder, Location loc, Value value) {
@@ -341,7 +348,7 @@ Value Views::write(const Plan &plan, OpBuilder &builder, Location loc, Value val
     SmallVector<Extent> shape;
     for (int64_t dim : *plan.permutation)
       shape.push_back(sizes.of(value, dim));
-    value = TransposeOp::create(builder, loc, typeOfShape(value, shape), value, *plan.permutation);
+    value = TransposeOp::create(builder, loc, typeFor(value, shape), value, *plan.permutation);
   }
   if (plan.second)
     value = reshape(builder, loc, value, *plan.second);
@@ -355,140 +362,4 @@ Value Views::write(const Plan &plan, OpBuilder &builder, Location loc, Value val
 Value Views::materialize(OpBuilder &builder, Location loc, const View &view) {
   std::optional<Plan> found = plan(view);
   return found ? write(*found, builder, loc, view.base) : Value();
-}
-
-//===----------------------------------------------------------------------===//
-// Normal form
-//===----------------------------------------------------------------------===//
-
-/// Gives the view's last dimension a base dimension of its own, by splitting the base's last dimension.
-static bool isolateLastDim(Views &views, OpBuilder &builder, Location loc, View &view) {
-  int64_t last = rankOf(view.base) - 1;
-  if (view.dims.empty() || view.dims.back().size() != 1)
-    return false;
-  Atom inner = view.dims.back()[0];
-  if (inner.dim != last || !inner.stride.isConstant(1))
-    return false;
-  SmallVector<Extent> shape = views.sizes.shape(view.base);
-  if (inner.extent == shape.back())
-    return true;
-  std::optional<Extent> outer = shape.back().dividedBy(inner.extent);
-  if (!outer)
-    return false;
-  View isolated = view;
-  for (View::Dim &dim : MutableArrayRef(isolated.dims).drop_back())
-    for (Atom &atom : dim)
-      if (atom.dim == last) {
-        std::optional<Extent> stride = atom.stride.dividedBy(inner.extent);
-        if (!stride)
-          return false;
-        atom.stride = *stride;
-      }
-  isolated.dims.back()[0].dim = last + 1;
-  shape.back() = *outer;
-  shape.push_back(inner.extent);
-  isolated.base = views.reshape(builder, loc, view.base, shape);
-  view = isolated;
-  return true;
-}
-
-/// What is to be broadcast again where the rows have another shape: a scalar, or a vector of channels.
-static Value rowOperand(OpBuilder &builder, Value value) {
-  if (std::optional<double> scalar = scalarConstant(value)) {
-    auto type = RankedTensorType::get({}, cast<RankedTensorType>(value.getType()).getElementType());
-    Attribute element = builder.getFloatAttr(type.getElementType(), *scalar);
-    return arith::ConstantOp::create(builder, value.getLoc(), DenseElementsAttr::get(type, element));
-  }
-  return channelVector(builder, value, lastDim(value));
-}
-
-/// op(view(x)) -> view(op(x)) where op works on vectors of the last dimension and the view moves whole vectors.
-bool Views::sink(Operation *op) {
-  if (op->getNumResults() != 1 || !isFloatTensor(op->getResult(0)))
-    return false;
-  bool named = isa<RMSNormOp, LayerNormOp, LinearOp, ActivationOp>(op);
-  bool elementwise = isa<GLUOp>(op) || OpTrait::hasElementwiseMappableTraits(op);
-  if ((!named && !elementwise) || rankOf(op->getResult(0)) < 2)
-    return false;
-  OpBuilder builder(op);
-  std::optional<View> shared;
-  SmallVector<Value> operands;
-  for (Value operand : named ? op->getOperands().take_front(1) : op->getOperands()) {
-    View view;
-    if (!isFloatTensor(operand) && !isa<arith::SIToFPOp, arith::UIToFPOp>(op))
-      return false;
-    if (isChannelVector(operand, lastDim(op->getResult(0))) || scalarConstant(operand)) {
-      if (named)
-        return false;
-      operands.push_back(Value()); // broadcast again below
-      continue;
-    }
-    view = of(operand);
-    if (view.base == operand || view.hasBroadcast() || rankOf(view.base) < 2)
-      return false;
-    if (shared && (shared->dims != view.dims || sizes.shape(shared->base) != sizes.shape(view.base)))
-      return false;
-    shared = view;
-    operands.push_back(view.base);
-  }
-  if (!shared)
-    return false;
-  View result = *shared;
-  if (!isolateLastDim(*this, builder, op->getLoc(), result) || result.dims.size() < 2)
-    return false;
-  if (result.base != shared->base && (isa<LinearOp>(op) || elementwise))
-    return false; // heads stay merged
-  if (wholePermutation(result, sizes.shape(result.base)) == llvm::to_vector(llvm::seq<int64_t>(0, rankOf(result.base))))
-    return false; // only splits the last dimension
-  SmallVector<Extent> shape = sizes.shape(result.base);
-  Operation *clone = builder.clone(*op);
-  for (auto [index, operand] : llvm::enumerate(operands)) {
-    Value old = op->getOperand(index);
-    if (operand)
-      clone->setOperand(index, named ? result.base : operand);
-    else
-      clone->setOperand(index, broadcast(builder, op->getLoc(), rowOperand(builder, old), shape));
-  }
-  shape.back() = sizes.of(op->getResult(0), rankOf(op->getResult(0)) - 1);
-  Value value = clone->getResult(0);
-  value.setType(typeOfShape(value, shape));
-  for (Value operand : clone->getOperands().take_front(named ? 0 : clone->getNumOperands()))
-    if (cast<RankedTensorType>(operand.getType()).getShape() != cast<RankedTensorType>(value.getType()).getShape())
-      clone->replaceUsesOfWith(operand, [&] {
-        OpBuilder before(clone);
-        Type element = cast<RankedTensorType>(operand.getType()).getElementType();
-        return castTo(before, op->getLoc(), operand, cast<RankedTensorType>(value.getType()).clone(element));
-      }());
-  if (named && !isa<LinearOp>(op) && clone->getOperand(0).getType() != value.getType())
-    value.setType(clone->getOperand(0).getType());
-  result.base = value;
-  result.dims.back() = View::Dim{Atom{rankOf(value) - 1, Extent(1), shape.back()}};
-  Value written = materialize(builder, op->getLoc(), result);
-  if (!written)
-    return false;
-  op->getResult(0).replaceAllUsesWith(castTo(builder, op->getLoc(), written, op->getResult(0).getType()));
-  return true;
-}
-
-void Views::normalize(func::FuncOp entry) {
-  SmallVector<Operation *> ops;
-  entry.getBody().walk([&](Operation *op) { ops.push_back(op); });
-  for (Operation *op : ops) {
-    if (!isViewOp(op)) {
-      sink(op);
-      continue;
-    }
-    View view = of(op->getResult(0));
-    if (view.base == op->getResult(0))
-      continue;
-    unsigned length = 0;
-    for (Value value = op->getResult(0); value != view.base; value = value.getDefiningOp()->getOperand(0))
-      length += !isa<tensor::CastOp>(value.getDefiningOp());
-    std::optional<Plan> found = plan(view);
-    if (!found || found->cost() >= length)
-      continue;
-    OpBuilder builder(op);
-    Value value = write(*found, builder, op->getLoc(), view.base);
-    op->getResult(0).replaceAllUsesWith(castTo(builder, op->getLoc(), value, op->getResult(0).getType()));
-  }
 }

@@ -4,9 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-// An export in f16 says how the weights are stored, and, by casts around norms and softmax, where f16 would not do.
-// Kernels read narrow weights and compute in f32, so inside an entry every narrow float becomes f32 and the casts vanish;
-// arguments and results keep their types, with one conversion at the boundary.
+// An export in f16 says how the weights are stored, and, by casts around norms and softmax, where f16 would
+// not do. Kernels read narrow weights and compute in f32, so inside an entry every narrow float becomes f32
+// and the casts vanish; arguments and results keep their types, with one conversion at the boundary.
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "pith/Dialect/Pith/Transforms/Passes.h"
@@ -29,7 +29,8 @@ Type widened(Type type) {
     return Float32Type::get(type.getContext());
   if (auto tensor = dyn_cast<RankedTensorType>(type))
     if (isNarrow(tensor.getElementType()))
-      return RankedTensorType::get(tensor.getShape(), Float32Type::get(type.getContext()), tensor.getEncoding());
+      return RankedTensorType::get(tensor.getShape(), Float32Type::get(type.getContext()),
+                                   tensor.getEncoding());
   return {};
 }
 
@@ -49,13 +50,15 @@ Attribute widenedConstant(Attribute attr, Type type) {
 }
 
 LogicalResult widenOp(Operation *op) {
-  if (isa<arith::BitcastOp, tensor::BitcastOp>(op) && isNarrow(getElementTypeOrSelf(op->getOperand(0).getType())))
+  if (isa<arith::BitcastOp, tensor::BitcastOp>(op) &&
+      isNarrow(getElementTypeOrSelf(op->getOperand(0).getType())))
     return op->emitError("cannot compute in f32 what depends on the bits of a narrow float");
   if (auto constant = dyn_cast<arith::ConstantOp>(op)) {
     if (Type type = widened(constant.getType())) {
       Attribute attr = widenedConstant(constant.getValue(), type);
       if (!attr)
-        return op->emitError("constant of type ") << constant.getType() << " has no elements that can be read as f32";
+        return op->emitError("constant of type ")
+               << constant.getType() << " has no elements that can be read as f32";
       constant.setValueAttr(cast<TypedAttr>(attr));
       constant.getResult().setType(type);
     }

@@ -32,7 +32,7 @@ func.func @pow_mean_sqrt_div(%x: tensor<?x3x8xf32> {pith.dims = ["b", 3, 8]}) ->
 
 // The product x * x, a sum over the channels scaled, rsqrt, no scale.
 // CHECK-LABEL: func @mul_sum_rsqrt
-// CHECK-DAG: %[[ONES:.*]] = arith.constant dense<1.000000e+00> : tensor<8xf32>
+// CHECK: %[[ONES:.*]] = pith.load @constant
 // CHECK: pith.rms_norm %{{.*}}, %[[ONES]] {epsilon = 9.99999997E-7 : f32}
 // CHECK-NOT: pith.reduce
 func.func @mul_sum_rsqrt(%x: tensor<4x8xf32>) -> tensor<4x8xf32> attributes {pith.entry = "invoke"} {

@@ -1,0 +1,69 @@
+//===- KernelChooser.h - transformer operations to kernel launches -*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef PITH_LIB_CONVERSION_PITHTOCPU_KERNELCHOOSER_H
+#define PITH_LIB_CONVERSION_PITHTOCPU_KERNELCHOOSER_H
+
+#include "../PithToLinalg/TensorBuilder.h"
+#include "pith/Codegen/CPU/Kernels.h"
+#include "pith/Conversion/PackedWeights.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+
+namespace pith {
+
+/// Replaces operations by launches, one at a time. Each `choose…` says whether it did: an operation that no kernel
+/// covers stays, with a remark, and is lowered to plain loops later.
+class KernelChooser {
+public:
+  KernelChooser(mlir::ModuleOp module, const cpu::Machine &machine, bool exact)
+      : module(module), machine(machine), exact(exact), weights(module), symbols(module) {}
+
+  bool chooseLinear(LinearOp op);
+  bool chooseEmbedding(EmbeddingOp op);
+  bool chooseNorm(mlir::Operation *op);
+  bool chooseRope(RopeOp op);
+  bool chooseAppend(KVAppendOp op);
+  bool chooseCacheAttention(CacheAttentionOp op);
+
+private:
+  struct Part {
+    WeightOp weight;
+    cpu::LinearLayout layout; // of this weight alone
+  };
+  /// One kernel call in the making: pointers first, then sizes.
+  struct Call {
+    llvm::SmallVector<mlir::Value> pointers, sizes;
+    llvm::SmallVector<int64_t> outputs;
+    void in(mlir::Value value) { pointers.push_back(value); }
+    void out(mlir::Value value) {
+      outputs.push_back(pointers.size());
+      pointers.push_back(value);
+    }
+  };
+
+  std::optional<Part> describe(mlir::Operation *user, mlir::Attribute name, bool kMajor);
+  bool describe(LinearOp op, llvm::SmallVectorImpl<Part> &parts, cpu::LinearLayout &layout);
+  PackedOp pack(llvm::ArrayRef<mlir::Attribute> sources, const cpu::LinearLayout &layout, bool kMajor);
+  mlir::Value address(TensorBuilder &t, PackedOp packed);
+  mlir::Value packVectors(TensorBuilder &t, mlir::Operation *user, llvm::ArrayRef<mlir::Attribute> names);
+  mlir::Value scratch(TensorBuilder &t, const cpu::LinearSpec &spec, mlir::OpFoldResult rows);
+  mlir::Operation::result_range launch(TensorBuilder &t, mlir::DictionaryAttr spec, const Call &call);
+  mlir::Value rows2D(TensorBuilder &t, mlir::Value x);
+  bool stay(mlir::Operation *op, const llvm::Twine &why);
+  StateOp stateOf(mlir::Value cache);
+
+  mlir::ModuleOp module;
+  const cpu::Machine &machine;
+  bool exact;
+  PackedWeights weights;
+  mlir::SymbolTable symbols;
+  llvm::DenseMap<mlir::Attribute, mlir::func::FuncOp> kernels;
+  llvm::StringMap<unsigned> counts;
+};
+
+} // namespace pith
+
+#endif // PITH_LIB_CONVERSION_PITHTOCPU_KERNELCHOOSER_H

@@ -1,0 +1,94 @@
+//===- Package.cpp - writes the .pith file --------------------------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "pith/Package/Package.h"
+#include "OutputFile.h"
+#include "WeightWriter.h"
+#include "pith/Target/X86/Target.h"
+#include "pith/file.h"
+#include "llvm/ADT/StringSet.h"
+#include "llvm/Support/JSON.h"
+#include "llvm/Support/MathExtras.h"
+#include "llvm/Support/MemoryBuffer.h"
+
+using namespace llvm;
+using namespace pith;
+
+/// Features whose instructions the code generator chooses by itself. Others (encryption, system instructions) are used by
+/// no code of ours, and a machine without them must not be refused.
+static bool mayBeUsed(StringRef feature) {
+  static const StringSet<> used = {
+      "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "lzcnt", "movbe", "bmi", "bmi2", "avx", "avx2", "fma", "f16c",
+      "gfni", "avxvnni", "avxifma", "avxvnniint8", "avxvnniint16", "avxneconvert", "avx512f", "avx512cd", "avx512bw",
+      "avx512dq", "avx512vl", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg",
+      "avx512vpopcntdq", "avx512bf16", "avx512fp16"};
+  return used.contains(feature);
+}
+
+static json::Object describeTarget(const cpu::Machine &machine) {
+  json::Array features;
+  SmallVector<StringRef> all;
+  StringRef(machine.features).split(all, ',', -1, /*KeepEmpty=*/false);
+  for (StringRef feature : all)
+    if (feature.consume_front("+") && mayBeUsed(feature))
+      features.push_back(feature);
+  return json::Object{{"arch", "x86_64"}, {"cpu", machine.cpu}, {"features", std::move(features)}};
+}
+
+Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cpu::Machine &machine, StringRef path) {
+  Expected<json::Value> manifest = json::parse(contents.manifest);
+  if (!manifest)
+    return manifest.takeError();
+  (*manifest->getAsObject())["target"] = describeTarget(machine);
+  std::string text = formatv("{0}", *manifest).str();
+  Expected<mlir::SmallVector<PackedOp>> packed = packedInOrder(*contents.weights);
+  if (!packed)
+    return packed.takeError();
+
+  OutputFile file(path);
+  if (Error error = file.check())
+    return error;
+  if (Error error = x86::linkShared(code, file.temporaryPath()))
+    return error;
+  if (Error error = file.open())
+    return error;
+  pith_file_trailer trailer = {};
+  trailer.elf_size = file.position();
+  {
+    ErrorOr<std::unique_ptr<MemoryBuffer>> elf =
+        MemoryBuffer::getFile(file.temporaryPath(), /*IsText=*/false, /*RequiresNullTerminator=*/false);
+    if (!elf)
+      return createStringError(elf.getError(), "cannot read back '" + file.temporaryPath() + "': " +
+                                                   elf.getError().message());
+    trailer.elf_checksum = pith_file_checksum(PITH_FILE_CHECKSUM_SEED, (*elf)->getBufferStart(),
+                                              (*elf)->getBufferSize());
+  }
+  trailer.weights_offset = alignTo(trailer.elf_size, PITH_FILE_WEIGHT_ALIGNMENT);
+  trailer.weights_size = sectionSize(*packed);
+  trailer.manifest_offset = trailer.weights_offset + trailer.weights_size;
+  trailer.manifest_size = text.size();
+  if (Error error = file.reserve(trailer.manifest_offset + text.size() + sizeof(trailer)))
+    return error;
+  if (Error error = file.padTo(trailer.weights_offset))
+    return error;
+  trailer.weights_checksum = PITH_FILE_CHECKSUM_SEED;
+  if (Error error = streamWeights(*contents.weights, *packed, [&](ArrayRef<char> bytes) {
+        trailer.weights_checksum = pith_file_checksum(trailer.weights_checksum, bytes.data(), bytes.size());
+        return file.write(bytes);
+      }))
+    return error;
+  trailer.manifest_checksum = pith_file_checksum(PITH_FILE_CHECKSUM_SEED, text.data(), text.size());
+  trailer.version = PITH_FILE_VERSION;
+  trailer.trailer_size = sizeof(trailer);
+  std::memcpy(trailer.magic, PITH_FILE_MAGIC, sizeof(trailer.magic));
+  trailer.trailer_checksum =
+      pith_file_checksum(PITH_FILE_CHECKSUM_SEED, &trailer, offsetof(pith_file_trailer, trailer_checksum));
+  if (Error error = file.write(ArrayRef(text.data(), text.size())))
+    return error;
+  if (Error error = file.write(ArrayRef(reinterpret_cast<const char *>(&trailer), sizeof(trailer))))
+    return error;
+  return file.finish();
+}
