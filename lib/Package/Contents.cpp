@@ -7,6 +7,7 @@
 #include "pith/Conversion/Passes.h"
 #include "pith/Package/Package.h"
 #include "mlir/IR/Builders.h"
+#include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
 using namespace mlir;

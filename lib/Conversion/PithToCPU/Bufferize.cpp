@@ -9,6 +9,7 @@
 // their sizes before it can pass them, the entry returns those instead.
 //
 //===----------------------------------------------------------------------===//
+#include "../PithToLinalg/TensorBuilder.h"
 #include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
@@ -120,6 +121,7 @@ static void takeInputs(func::FuncOp entry) {
     auto tensor = ToTensorOp::create(b, argument.getLoc(), type, argument, /*restrict=*/true, /*writable=*/false);
     argument.replaceAllUsesExcept(tensor, tensor);
   }
+  entry.setType(b.getFunctionType(entry.front().getArgumentTypes(), entry.getResultTypes()));
 }
 
 /// Results as buffers to write; their dynamic sizes are what the entry returns.
@@ -140,7 +142,7 @@ static LogicalResult giveOutputs(func::FuncOp entry) {
     write.setWritable(true);
     for (int64_t d = 0; d < type.getRank(); ++d)
       if (type.isDynamicDim(d))
-        sizes.push_back(tensor::DimOp::create(b, ret.getLoc(), value, d));
+        sizes.push_back(getValueOrCreateConstantIndexOp(b, ret.getLoc(), getDim(b, ret.getLoc(), value, d)));
   }
   SmallVector<Type> indices(sizes.size(), b.getIndexType());
   func::ReturnOp::create(b, ret.getLoc(), sizes);

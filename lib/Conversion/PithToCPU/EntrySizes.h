@@ -25,6 +25,7 @@ public:
 
 private:
   mlir::Block *block;
+  unsigned inputs;
   llvm::DenseSet<mlir::Operation *> done;
 };
 

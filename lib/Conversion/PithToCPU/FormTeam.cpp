@@ -11,6 +11,7 @@
 // read or written, there is a barrier.
 //
 //===----------------------------------------------------------------------===//
+#include "LowerReshapes.h"
 #include "TeamLoops.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/executable.h"
@@ -224,9 +225,12 @@ bool TeamFormer::isSmall(scf::ParallelOp op) {
 }
 
 LogicalResult TeamFormer::form() {
-  for (Operation &op : llvm::make_early_inc_range(run.front().without_terminator())) {
+  SmallVector<Operation *> ops;
+  for (Operation &op : run.front().without_terminator())
+    ops.push_back(&op);
+  for (Operation *op : ops) {
     SmallVector<Access> accesses;
-    collect(&op, accesses);
+    collect(op, accesses);
     bool writes = llvm::any_of(accesses, [](const Access &access) { return access.write; });
     if (auto launch = dyn_cast<LaunchOp>(op)) {
       separate(launch, accesses);
@@ -240,10 +244,10 @@ LogicalResult TeamFormer::form() {
       for (Access &access : accesses)
         access.firstOnly = true;
     if (!accesses.empty())
-      separate(&op, accesses);
+      separate(op, accesses);
     if (divided)
       outliner.outline(loop, context, thread);
-    else if (writes && failed(guard(&op)))
+    else if (writes && failed(guard(op)))
       return failure();
   }
   return success();
@@ -251,9 +255,12 @@ LogicalResult TeamFormer::form() {
 
 /// What is left of the entry: the arithmetic that gives the sizes it returns.
 static void keepSizesOnly(func::FuncOp entry) {
-  for (Operation &op : llvm::make_early_inc_range(llvm::reverse(entry.front().without_terminator())))
-    if (op.use_empty())
-      op.erase();
+  SmallVector<Operation *> ops;
+  for (Operation &op : entry.front().without_terminator())
+    ops.push_back(&op);
+  for (Operation *op : llvm::reverse(ops))
+    if (op->use_empty())
+      op->erase();
 }
 
 namespace {
@@ -285,6 +292,7 @@ struct FormTeam : pith::impl::FormTeamBase<FormTeam> {
       keepSizesOnly(entry);
       if (failed(TeamFormer(run, inputs.getInt(), symbols, outliner).form()))
         return signalPassFailure();
+      lowerReshapes(run);
     }
   }
 };

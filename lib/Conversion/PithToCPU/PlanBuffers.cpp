@@ -77,6 +77,7 @@ public:
   LogicalResult run();
 
 private:
+  LogicalResult sizeOutputs();
   LogicalResult collect();
   void place(SizeClass &sizeClass);
   void rewrite();
@@ -194,19 +195,40 @@ void Planner::rewrite() {
   ret->insertOperands(0, total);
 }
 
-LogicalResult Planner::run() {
-  if (failed(collect()))
-    return failure();
-  for (SizeClass &sizeClass : classes)
-    place(sizeClass);
-  rewrite();
+/// Outputs' sizes are computed first; what asks a buffer for them later is given those.
+LogicalResult Planner::sizeOutputs() {
   Operation *ret = entry.front().getTerminator();
-  for (Value size : ret->getOperands().drop_front())
+  for (Value size : ret->getOperands())
     if (failed(hoister.hoist(size))) {
       InFlightDiagnostic error = entry.emitError("the size of an output depends on data, which is not supported");
       error.attachNote(hoister.culprit->getLoc()) << "the data is read here, by '" << hoister.culprit->getName() << "'";
       return error;
     }
+  auto inputs = static_cast<unsigned>(entry->getAttrOfType<IntegerAttr>("pith.inputs").getInt());
+  unsigned next = 0;
+  for (BlockArgument out : entry.getArguments().drop_front(inputs)) {
+    auto type = cast<MemRefType>(out.getType());
+    SmallVector<Value> sizes(type.getRank());
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        sizes[d] = ret->getOperand(next++);
+    for (Operation *user : llvm::make_early_inc_range(out.getUsers()))
+      if (auto dim = dyn_cast<memref::DimOp>(user))
+        if (std::optional<int64_t> d = dim.getConstantIndex(); d && *d < type.getRank() && sizes[*d]) {
+          dim.replaceAllUsesWith(sizes[*d]);
+          dim.erase();
+        }
+  }
+  return success();
+}
+
+LogicalResult Planner::run() {
+  if (failed(sizeOutputs()) || failed(collect()))
+    return failure();
+  for (SizeClass &sizeClass : classes)
+    place(sizeClass);
+  rewrite();
+  Operation *ret = entry.front().getTerminator();
   ArrayAttr attributes = entry.getArgAttrsAttr();
   entry.setType(b.getFunctionType(entry.front().getArgumentTypes(), ret->getOperandTypes()));
   SmallVector<Attribute> all(entry.getNumArguments(), b.getDictionaryAttr({}));
@@ -220,8 +242,14 @@ namespace {
 struct PlanBuffers : pith::impl::PlanBuffersBase<PlanBuffers> {
   void runOnOperation() override {
     for (auto entry : getOperation().getOps<func::FuncOp>())
-      if (entry->hasAttr(pith::kEntryAttr) && !entry.isExternal() && failed(Planner(entry).run()))
-        return signalPassFailure();
+      if (entry->hasAttr(pith::kEntryAttr) && !entry.isExternal()) {
+        if (!entry->getAttrOfType<IntegerAttr>("pith.inputs")) {
+          entry.emitError("is not in the form that pith-bufferize gives");
+          return signalPassFailure();
+        }
+        if (failed(Planner(entry).run()))
+          return signalPassFailure();
+      }
   }
 };
 } // namespace

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Blocks.h"
+#include "mlir/Dialect/Math/IR/Math.h"
 #include <cmath>
 
 using namespace mlir;
@@ -59,6 +60,10 @@ std::optional<Tensor> pith::onnx::attend(Node &node, AttentionParts parts) {
     node.error() << "query " << im.symbols.print(parts.q.shape) << " with " << parts.heads << " heads does not fit key "
                  << im.symbols.print(parts.k.shape) << " and value " << im.symbols.print(parts.v.shape) << " with "
                  << parts.kvHeads << " heads";
+    return std::nullopt;
+  }
+  if (!(parts.softcap >= 0)) {
+    node.error() << "attribute 'softcap' must not be negative, found " << double(parts.softcap);
     return std::nullopt;
   }
   Tensor mask = parts.keep;
@@ -165,12 +170,36 @@ static bool readMask(Node &node, AttentionParts &parts) {
   return true;
 }
 
+/// What the op shows of its insides [batch, heads, queries, keys]: the scaled product (mode 0), after the softcap (1),
+/// after the mask (2), the probabilities (3).
+static Tensor scores(Importer &im, const AttentionParts &parts, int64_t mode) {
+  Tensor q = toHeadMajor(im, parts.q, parts.heads), k = toHeadMajor(im, parts.k, parts.kvHeads);
+  Shape apart = k.shape, repeated, joined = k.shape;
+  apart.insert(apart.begin() + 2, Expr(1));
+  repeated = apart;
+  repeated[2] = parts.heads / parts.kvHeads;
+  joined[1] = parts.heads;
+  k = im.reshape(im.broadcast(im.reshape(k, apart), repeated), joined);
+  Tensor z = im.matmul(q, im.transpose(k, {0, 1, 3, 2}));
+  std::optional<int64_t> dim = im.symbols.normalize(q.shape[3]).constant();
+  z = im.mul(z, parts.scale != 0 || !dim ? parts.scale : 1 / std::sqrt(double(*dim)));
+  if (mode >= 1 && parts.softcap != 0)
+    z = im.mul(im.unary<math::TanhOp>(im.mul(z, 1 / parts.softcap)), parts.softcap);
+  if (mode >= 2 && parts.bias.value)
+    z = im.add(z, im.broadcast(im.castTo(parts.bias, z.element()), z.shape));
+  if (mode >= 2 && parts.keep.value)
+    z = im.select(im.broadcast(parts.keep, z.shape), z, im.splat(z.element(), -INFINITY, z.shape));
+  if (mode < 3)
+    return z;
+  // A row with every key hidden gives zeros.
+  Tensor p{SoftmaxOp::create(im.builder, im.loc, z.value, 3), z.shape};
+  return im.select(im.compare(arith::CmpFPredicate::UNO, p, p), im.splat(p.element(), 0, p.shape), p);
+}
+
 static LogicalResult attention(Node &node) {
   Importer &im = node.im;
   if (!node.arity(3, 7) || !node.needFloat(0) || !node.needFloat(1) || !node.needFloat(2) || !node.sameType({0, 1, 2}))
     return failure();
-  if (node.wants(3))
-    return node.fail("output 3 (the scores) is not supported");
   AttentionParts parts;
   bool headMajor = node.in(0)->rank() == 4;
   int64_t valueHeads;
@@ -219,7 +248,7 @@ static LogicalResult attention(Node &node) {
     parts.hide(im, node, keepUpTo(im, last, keys, std::nullopt));
   }
   // The dialect's causal aligns the last query with the last key; so does ONNX if queries and new keys are as many.
-  if (isCausal && !node.in(6) && im.symbols.normalize(newLength) == queries)
+  if (isCausal && !node.in(6) && !node.wants(3) && im.symbols.normalize(newLength) == queries)
     parts.causal = true;
   else if (isCausal)
     parts.hide(im, node, keepUpTo(im, position(), keys, std::nullopt));
@@ -233,6 +262,12 @@ static LogicalResult attention(Node &node) {
   std::optional<Tensor> y = attend(node, parts);
   if (!y)
     return failure();
+  if (node.wants(3)) {
+    int64_t mode = node.getInt("qk_matmul_output_mode", 0);
+    if (mode < 0 || mode > 3)
+      return node.fail("qk_matmul_output_mode must be 0 to 3, found " + Twine(mode));
+    node.set(3, im.make(node.in(0)->type, scores(im, parts, mode)));
+  }
   return node.done(im.make(node.in(0)->type, headMajor ? toHeadMajor(im, *y, parts.heads) : *y));
 }
 

@@ -124,14 +124,19 @@ static LogicalResult modulo(Node &node) {
   return arithmetic(node, nullptr, [&](const Tensor &a, const Tensor &b) {
     if (isUnsigned(node.in(0)->type))
       return im.binary<arith::RemUIOp>(a, b);
-    if (fmod || isa<FloatType>(a.element()))
-      return isa<FloatType>(a.element()) ? im.binary<arith::RemFOp>(a, b) : im.binary<arith::RemSIOp>(a, b);
+    bool floats = isa<FloatType>(a.element());
+    Tensor rest = floats ? im.binary<arith::RemFOp>(a, b) : im.binary<arith::RemSIOp>(a, b);
+    if (fmod)
+      return rest;
     // The sign is the divisor's: a remainder of the other sign moves by one divisor.
-    Tensor rest = im.binary<arith::RemSIOp>(a, b), zero = im.splat(a.element(), 0, a.shape);
-    Tensor differs = im.binary<arith::AndIOp>(
-        im.compare(arith::CmpIPredicate::ne, rest, zero),
-        im.compare(arith::CmpIPredicate::slt, im.binary<arith::XOrIOp>(rest, b), zero));
-    return im.select(differs, im.add(rest, b), rest);
+    Tensor zero = im.splat(a.element(), 0, a.shape);
+    auto negative = [&](const Tensor &x) {
+      return floats ? im.compare(arith::CmpFPredicate::OLT, x, zero) : im.compare(arith::CmpIPredicate::slt, x, zero);
+    };
+    Tensor nonZero = floats ? im.compare(arith::CmpFPredicate::ONE, rest, zero)
+                            : im.compare(arith::CmpIPredicate::ne, rest, zero);
+    Tensor moves = im.binary<arith::AndIOp>(nonZero, im.binary<arith::XOrIOp>(negative(rest), negative(b)));
+    return im.select(moves, im.add(rest, b), rest);
   });
 }
 

@@ -195,6 +195,7 @@ OwningOpRef<ModuleOp> Importer::run() {
   readInputs(scope);
   importNodes(graph.node(), scope, opsets, nullptr);
   setOutputs(scope);
+  refineInputs();
   // Code that only served to find sizes, or outputs that nobody reads.
   for (Operation &op : llvm::make_early_inc_range(llvm::reverse(main.getBody().front())))
     if (isOpTriviallyDead(&op))

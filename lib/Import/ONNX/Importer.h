@@ -151,6 +151,7 @@ private:
   void importNodes(const Nodes &nodes, Scope &scope, const llvm::StringMap<int64_t> &opsets, Node *caller);
   void importNode(Node &node);
   bool setOutputs(Scope &scope);
+  void refineInputs();
   bool orderNodes(const Nodes &nodes, const Scope &scope, Node *caller, llvm::SmallVectorImpl<int> &order);
   mlir::Value materialize(const Expr &e);
   mlir::Value materialize(SymbolId id);
@@ -162,6 +163,7 @@ private:
   std::map<Expr, mlir::Value> indices;
   llvm::DenseMap<mlir::Value, Shape> viewed; ///< sizes of what has been reshaped
   std::deque<Val> vals;
+  std::vector<Shape> inputShapes;
   std::vector<std::unique_ptr<Initializer>> initializers;
   std::map<std::array<const void *, 4>, mlir::FlatSymbolRefAttr> weights; ///< by initializers and type
   llvm::StringSet<> symbolNames, uses;

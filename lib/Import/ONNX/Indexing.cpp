@@ -189,24 +189,29 @@ static LogicalResult oneHot(Node &node) {
   Importer &im = node.im;
   if (!node.arity(3, 3))
     return failure();
-  std::optional<double> depth = im.scalar(node.in(1));
+  // The depth may have any type.
+  const Shape *depth = nullptr;
+  if (isFloat(node.in(1)->type) && im.count(node.in(1)->shape).isConstant(1))
+    depth = im.elements(im.make(Int64, im.castTo(im.tensor(node.in(1)), im.builder.getI64Type())));
+  else
+    depth = im.elements(node.in(1));
   Val *indices = node.in(0), *values = node.in(2);
-  if (!depth || !(*depth >= 1 && *depth < 1e9))
-    return node.fail("the depth must be a positive constant");
-  if (!isInteger(indices->type) || values->rank() != 1 || !im.symbols.assumeEqual(values->shape[0], 2))
-    return node.fail("expected integer indices and two values, found " + describe(im, indices) + " and " +
+  if (!depth || depth->size() != 1)
+    return node.fail("the depth must be a number, found " + describe(im, node.in(1)));
+  if ((!isInteger(indices->type) && !isFloat(indices->type)) || values->rank() != 1 || !im.symbols.assumeEqual(values->shape[0], 2))
+    return node.fail("expected numbers as indices and two values, found " + describe(im, indices) + " and " +
                      describe(im, values));
   std::optional<int64_t> axis = node.axis(node.getInt("axis", -1), indices->rank() + 1);
   if (!axis)
     return failure();
   Type i64 = im.builder.getI64Type();
   Tensor at = im.cast(im.tensor(indices), indices->type, Int64);
-  Tensor zero = im.splat(i64, 0, at.shape), size = im.splat(i64, *depth, at.shape);
+  Tensor zero = im.splat(i64, 0, at.shape), size = im.broadcast(im.fromExpr(i64, depth->front()), at.shape);
   at = im.select(im.compare(arith::CmpIPredicate::slt, at, zero), im.add(at, size), at);
   Shape unit = at.shape;
   unit.insert(unit.begin() + *axis, Expr(1));
   Shape shape = unit;
-  shape[*axis] = int64_t(*depth);
+  shape[*axis] = depth->front();
   Tensor hot = im.compare(arith::CmpIPredicate::eq, im.iota(i64, shape, *axis), im.broadcast(im.reshape(at, unit), shape));
   Tensor pair = im.tensor(values);
   auto value = [&](int64_t i) { return im.broadcast(im.reshape(im.sliceDim(pair, 0, i, 1), {}), shape); };

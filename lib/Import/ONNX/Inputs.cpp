@@ -62,16 +62,19 @@ bool Importer::readInputs(Scope &scope) {
       inputs.push_back(&input);
   }
 
-  // A name that stands alone in some dimension is that dimension wherever it occurs. Sizes are taken to be 1 or more
-  // if they are a size of ids, masks or other small-rank inputs; a cache may be empty.
+  // A name that stands alone in some dimension is that dimension wherever it occurs. Sizes of ids and masks are taken
+  // to be 1 or more; others, such as a cache's, may be 0.
   llvm::StringMap<Expr> named;
   auto dimsOf = [](const proto::ValueInfoProto *input) -> const auto & {
     return input->type().tensor_type().shape().dim();
   };
+  auto isIds = [&](const proto::ValueInfoProto *input) {
+    return dimsOf(input).size() <= 2 || !isFloat(input->type().tensor_type().elem_type());
+  };
   auto define = [&](bool plain) {
     for (bool ids : {true, false})
       for (auto [i, input] : llvm::enumerate(inputs)) {
-        if ((dimsOf(input).size() <= 3) != ids)
+        if (isIds(input) != ids)
           continue;
         for (auto [k, dim] : llvm::enumerate(dimsOf(input)))
           if (!dim.dim_param().empty() && !dim.has_dim_value() && plainName(dim.dim_param()) == plain &&
@@ -116,8 +119,29 @@ bool Importer::readInputs(Scope &scope) {
                                    describeValue(builder, input->name(), dims, type), where)))
       return false;
     scope[input->name()] = make(type, {main.getArgument(i), shape});
+    inputShapes.push_back(std::move(shape));
   }
   return good;
+}
+
+/// What the body has taken for granted of the inputs' sizes (one name is 64, one is the sum of two others) becomes
+/// part of the signature, so that it is checked when the model is called.
+void Importer::refineInputs() {
+  for (BlockArgument argument : main.getArguments()) {
+    unsigned i = argument.getArgNumber();
+    auto dims = main.getArgAttrOfType<ArrayAttr>(i, kDimsAttr);
+    SmallVector<Attribute> refined;
+    for (auto [dim, size] : llvm::zip_equal(dims, inputShapes[i])) {
+      Expr known = symbols.normalize(size);
+      if (std::optional<int64_t> constant = known.constant(); constant && *constant >= 0)
+        refined.push_back(builder.getI64IntegerAttr(*constant));
+      else if (known != size && symbols.isNamed(known))
+        refined.push_back(builder.getStringAttr(symbols.print(known)));
+      else
+        refined.push_back(dim);
+    }
+    main.setArgAttr(i, kDimsAttr, builder.getArrayAttr(refined));
+  }
 }
 
 bool Importer::setOutputs(Scope &scope) {

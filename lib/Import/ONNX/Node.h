@@ -92,6 +92,7 @@ private:
 // One per family.
 void addAttentionOps(OpTable &table);
 void addContribOps(OpTable &table);
+void addConvOps(OpTable &table);
 void addElementwiseOps(OpTable &table);
 void addIndexingOps(OpTable &table);
 void addMatMulOps(OpTable &table);

@@ -14,6 +14,7 @@ const OpTable &OpTable::get() {
     OpTable t;
     addAttentionOps(t);
     addContribOps(t);
+    addConvOps(t);
     addElementwiseOps(t);
     addIndexingOps(t);
     addMatMulOps(t);

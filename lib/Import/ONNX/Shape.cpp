@@ -113,6 +113,41 @@ static LogicalResult reshaped(Node &node, const Shape &shape) {
   return node.done(im.make(source->type, im.reshape(im.tensor(source), shape)));
 }
 
+/// Sizes that are read at run time may turn out to be 0 or -1: code that replaces these by what they stand for.
+static void resolveAtRunTime(Node &node, Shape &target, bool zeroIsSize) {
+  Importer &im = node.im;
+  OpBuilder &b = im.builder;
+  const Shape &source = node.in(0)->shape;
+  auto isRead = [&](const Expr &e) {
+    return e.terms().size() == 1 && e.terms()[0].factors.size() == 1 && e.terms()[0].coefficient == 1 &&
+           im.symbols[e.terms()[0].factors[0]].kind == Symbols::Kind::Value &&
+           !im.symbols[e.terms()[0].factors[0]].lower;
+  };
+  auto is = [&](Value v, int64_t value) -> Value {
+    return arith::CmpIOp::create(b, im.loc, arith::CmpIPredicate::eq, v, im.index(value));
+  };
+  if (llvm::none_of(target, isRead))
+    return;
+  SmallVector<Value> sizes;
+  Value product = im.index(1);
+  for (auto [i, size] : llvm::enumerate(target)) {
+    Value v = im.index(size);
+    if (isRead(size) && !zeroIsSize && i < source.size())
+      v = arith::SelectOp::create(b, im.loc, is(v, 0), im.index(source[i]), v);
+    sizes.push_back(v);
+    Value factor = isRead(size) ? arith::SelectOp::create(b, im.loc, is(v, -1), im.index(1), v).getResult() : v;
+    product = arith::MulIOp::create(b, im.loc, product, factor);
+  }
+  // A product of 0 leaves nothing to infer, but must not be divided by.
+  product = arith::MaxSIOp::create(b, im.loc, product, im.index(1));
+  Value rest = arith::DivSIOp::create(b, im.loc, im.index(im.count(source)), product);
+  for (auto [i, size] : llvm::enumerate(target))
+    if (isRead(size)) {
+      size = im.symbols.value(arith::SelectOp::create(b, im.loc, is(sizes[i], -1), rest, sizes[i]));
+      im.symbols[size.terms()[0].factors[0]].lower = 0;
+    }
+}
+
 static LogicalResult reshape(Node &node) {
   Importer &im = node.im;
   if (!node.arity(1, 2))
@@ -142,6 +177,8 @@ static LogicalResult reshape(Node &node) {
       open = i;
     }
   }
+  if (!open)
+    resolveAtRunTime(node, *target, zeroIsSize);
   if (open) {
     // What is left when the sizes on both sides have been struck out against each other.
     Shape rest;
@@ -327,11 +364,17 @@ static LogicalResult range(Node &node) {
     }
     auto [start, limit, step] = bounds;
     std::optional<int64_t> delta = step.constant();
-    if (!delta || *delta == 0 || *delta == INT64_MIN)
-      return node.fail("the step must be a constant other than 0");
-    int64_t stride = std::abs(*delta);
-    Expr distance = *delta > 0 ? im.symbols.sub(limit, start) : im.symbols.sub(start, limit);
-    std::optional<Expr> number = im.symbols.floorDiv(im.symbols.add(distance, stride - 1), stride);
+    if (delta == 0 || delta == INT64_MIN)
+      return node.fail("the step is " + Twine(*delta));
+    std::optional<Expr> number;
+    if (delta) {
+      int64_t stride = std::abs(*delta);
+      Expr distance = *delta > 0 ? im.symbols.sub(limit, start) : im.symbols.sub(start, limit);
+      number = im.symbols.floorDiv(im.symbols.add(distance, stride - 1), stride);
+    } else {
+      number = im.symbols.value(arith::CeilDivSIOp::create(im.builder, im.loc, im.index(im.symbols.sub(limit, start)),
+                                                           im.index(step)));
+    }
     if (!number)
       return failure();
     Expr length = im.symbols.max(0, *number);
@@ -342,8 +385,7 @@ static LogicalResult range(Node &node) {
       return node.done(im.makeContents(type, {*constant}, contents));
     }
     Tensor result = im.iota(element, {length}, 0);
-    if (*delta != 1)
-      result = im.mul(result, im.splatInt(element, *delta, result.shape));
+    result = im.mul(result, im.broadcast(im.fromExpr(element, step), result.shape));
     if (!start.isConstant(0))
       result = im.add(result, im.broadcast(im.fromExpr(element, start), result.shape));
     return node.done(im.make(type, result));

@@ -138,15 +138,17 @@ Tensor Importer::slice(const Tensor &source, ArrayRef<Expr> offsets, ArrayRef<Ex
     std::optional<int64_t> offset = symbols.normalize(offsets[i]).constant(), size = symbols.normalize(sizes[i]).constant(),
                            length = symbols.normalize(source.shape[i]).constant();
     int64_t step = steps.empty() ? 1 : steps[i];
-    bool outside = offset && (*offset < 0 || (length && *offset > *length));
-    if (offset && length && size && *size > 0 && !outside)
-      outside = (*length - *offset - 1) / step < *size - 1 || *offset >= *length;
-    if (outside) {
+    bool beyond = offset && length && size && *size > 0 &&
+                  (*offset >= *length || (*length - *offset - 1) / step < *size - 1);
+    if (beyond || (offset && *offset < 0)) {
       if (current && !current->failed)
         current->error() << "slice from " << *offset << " of dimension " << i << " lies outside shape "
                          << symbols.print(source.shape);
       return {tensor::EmptyOp::create(builder, loc, type, dynamicDims(sizes)), Shape(sizes)};
     }
+    // Nothing is left; upstream's op does not allow an offset at the end.
+    if (size == 0 || (offset && length && *offset >= *length))
+      return splat(source.element(), 0, sizes);
   }
   Value value = tensor::ExtractSliceOp::create(builder, loc, type, source.value, offsetValues, sizeValues, stepValues);
   return {value, Shape(sizes)};

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------------------===//
 //
 // A thin wrapper over runtime.h, header only: handles that free themselves, errors as exceptions, standard
-// containers. It adds no behaviour; owner, thread and lifetime rules are those of the C functions. Every class
-// gives its C handle by get(), for whatever is not wrapped.
+// containers. It adds no behaviour; owner, thread and lifetime rules are those of the C functions. Every
+// class gives its C handle by get(), for whatever is not wrapped.
 //
 //   pith::Module module("model.pith");
 //   pith::Session session(module);
@@ -174,7 +174,8 @@ struct Lane {
 
 class Session : public detail::Handle<pith_session, pith_session_free> {
 public:
-  explicit Session(const Module &module, const pith_session_options &options = PITH_INIT(pith_session_options))
+  explicit Session(const Module &module,
+                   const pith_session_options &options = PITH_INIT(pith_session_options))
       : Session(std::vector<const Module *>{&module}, options) {}
   explicit Session(const std::vector<const Module *> &modules,
                    const pith_session_options &options = PITH_INIT(pith_session_options)) {
@@ -186,12 +187,13 @@ public:
     pointer.reset(made);
   }
 
-  inline void step(const std::vector<Lane> &lanes, Result &result, const pith_step_options *options = nullptr);
+  inline void step(const std::vector<Lane> &lanes, Result &result,
+                   const pith_step_options *options = nullptr);
   /// An empty entry name means the module's only one.
   void invoke(const std::string &entry, const std::vector<pith_tensor> &inputs, Result &result,
               const Module *module = nullptr) {
-    detail::check(pith_invoke, get(), module ? module->get() : nullptr, entry.empty() ? nullptr : entry.c_str(),
-                  inputs.data(), inputs.size(), result.get());
+    detail::check(pith_invoke, get(), module ? module->get() : nullptr,
+                  entry.empty() ? nullptr : entry.c_str(), inputs.data(), inputs.size(), result.get());
   }
   void cancel() noexcept { pith_session_cancel(get()); }
   void trim() { detail::check(pith_session_trim, get()); }
@@ -280,7 +282,8 @@ public:
     pointer.reset(made);
   }
 
-  bool feed(uint32_t &state, const std::string &piece, pith_stop_match *match = nullptr, size_t *held = nullptr) const {
+  bool feed(uint32_t &state, const std::string &piece, pith_stop_match *match = nullptr,
+            size_t *held = nullptr) const {
     return pith_stops_feed(get(), &state, piece.data(), piece.size(), match, held);
   }
 };
@@ -303,7 +306,8 @@ inline void Session::step(const std::vector<Lane> &lanes, Result &result, const 
     value.flags = lane.flags;
     list.push_back(value);
   }
-  detail::check(pith_step, get(), static_cast<const pith_lane *>(list.data()), list.size(), options, result.get());
+  detail::check(pith_step, get(), static_cast<const pith_lane *>(list.data()), list.size(), options,
+                result.get());
 }
 
 } // namespace pith

@@ -30,7 +30,8 @@ Status refuse(const pith_sequence *sequence, pith_capability capability) {
 
 extern "C" {
 
-pith_status pith_sequence_match(pith_sequence *sequence, const int32_t *, size_t, size_t *, pith_error *error) {
+pith_status pith_sequence_match(pith_sequence *sequence, const int32_t *, size_t, size_t *,
+                                pith_error *error) {
   return guarded(error, [&] { return refuse(sequence, PITH_CAN_MATCH); });
 }
 
@@ -43,8 +44,8 @@ pith_status pith_sequence_attach(pith_sequence *sequence, pith_sequence *, size_
   return guarded(error, [&] { return refuse(sequence, PITH_CAN_ATTACH); });
 }
 
-pith_status pith_verify(pith_sequence *sequence, const int32_t *, size_t, const float *, const pith_verify_options *,
-                        pith_verdict *, pith_error *error) {
+pith_status pith_verify(pith_sequence *sequence, const int32_t *, size_t, const float *,
+                        const pith_verify_options *, pith_verdict *, pith_error *error) {
   return guarded(error, [&] { return refuse(sequence, PITH_CAN_VERIFY); });
 }
 
@@ -69,7 +70,8 @@ void pith_adapter_free(pith_adapter *) {}
 
 pith_kv_effect pith_adapter_kv_effect(const pith_adapter *) { return 0; }
 
-pith_status pith_result_tap(const pith_result *result, size_t, size_t, const float **, size_t *, pith_error *error) {
+pith_status pith_result_tap(const pith_result *result, size_t, size_t, const float **, size_t *,
+                            pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(result);
     return failure(PITH_ERROR_UNSUPPORTED, "the step had no taps");

@@ -95,7 +95,7 @@ size_t pith_type_size(pith_type type) {
 }
 
 const char *pith_type_name(pith_type type) {
-  static const char *const names[] = {"?",  "f32", "f16", "bf16", "f64", "i8",  "i16",
+  static const char *const names[] = {"?",   "f32", "f16", "bf16", "f64", "i8",  "i16",
                                       "i32", "i64", "u8",  "u16",  "u32", "u64", "bool"};
   return type <= PITH_BOOL ? names[type] : names[0];
 }

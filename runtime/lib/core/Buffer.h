@@ -14,8 +14,8 @@ namespace pith::runtime {
 /// At least `size` bytes, aligned to 64 and more. Growing loses the contents.
 class Buffer {
 public:
-  /// The first growth fits the request; later ones leave room, so that slowly rising requests (workspaces that
-  /// depend on a sequence's length) settle.
+  /// The first growth fits the request; later ones leave room, so that slowly rising requests (workspaces
+  /// that depend on a sequence's length) settle.
   Status reserve(uint64_t size, const char *what) {
     if (size <= memory.size())
       return {};

@@ -91,7 +91,8 @@ Status File::readAt(uint64_t offset, void *data, size_t size, const char *what) 
     if (got < 0 && errno == EINTR)
       continue;
     if (got < 0)
-      return failure(PITH_ERROR_IO, "%s: cannot read %s: %s", path.c_str(), what, systemMessage(errno).c_str());
+      return failure(PITH_ERROR_IO, "%s: cannot read %s: %s", path.c_str(), what,
+                     systemMessage(errno).c_str());
     if (got == 0)
       return failure(PITH_ERROR_FORMAT, "%s: ends within %s", path.c_str(), what);
     out += got;
@@ -116,7 +117,8 @@ Status File::open(const std::string &filePath) {
     return failure(PITH_ERROR_IO, "%s: is not a regular file", path.c_str());
   const uint64_t fileSize = uint64_t(facts.st_size);
   if (fileSize < sizeof end)
-    return failure(PITH_ERROR_FORMAT, "%s: %llu bytes are too few for a .pith file", path.c_str(), wide(fileSize));
+    return failure(PITH_ERROR_FORMAT, "%s: %llu bytes are too few for a .pith file", path.c_str(),
+                   wide(fileSize));
   PITH_TRY(readAt(fileSize - sizeof end, &end, sizeof end, "the trailer"));
   PITH_TRY(checkTrailer(fileSize));
 
@@ -134,13 +136,14 @@ Status File::open(const std::string &filePath) {
 Status File::checkTrailer(uint64_t fileSize) const {
   const char *name = path.c_str();
   if (std::memcmp(end.magic, PITH_FILE_MAGIC, sizeof end.magic) != 0)
-    return failure(PITH_ERROR_FORMAT, "%s: not a .pith file, or one that was cut off: no trailer at its end", name);
+    return failure(PITH_ERROR_FORMAT, "%s: not a .pith file, or one that was cut off: no trailer at its end",
+                   name);
   if (end.version != PITH_FILE_VERSION)
-    return failure(PITH_ERROR_VERSION, "%s: file format version %u, this runtime reads version %u", name, end.version,
-                   PITH_FILE_VERSION);
+    return failure(PITH_ERROR_VERSION, "%s: file format version %u, this runtime reads version %u", name,
+                   end.version, PITH_FILE_VERSION);
   if (end.trailer_size != sizeof end)
-    return failure(PITH_ERROR_FORMAT, "%s: the trailer says it has %u bytes, expected %zu", name, end.trailer_size,
-                   sizeof end);
+    return failure(PITH_ERROR_FORMAT, "%s: the trailer says it has %u bytes, expected %zu", name,
+                   end.trailer_size, sizeof end);
   const uint64_t checksum =
       pith_file_checksum(PITH_FILE_CHECKSUM_SEED, &end, offsetof(pith_file_trailer, trailer_checksum));
   if (checksum != end.trailer_checksum)
@@ -157,11 +160,12 @@ Status File::checkTrailer(uint64_t fileSize) const {
                       end.manifest_offset <= payload && end.manifest_size <= payload - end.manifest_offset;
   if (!inside || end.manifest_offset != end.weights_offset + end.weights_size ||
       end.manifest_offset + end.manifest_size != payload)
-    return failure(PITH_ERROR_FORMAT,
-                   "%s: %llu bytes of file do not fit weights of %llu bytes at %llu and a manifest of %llu at %llu "
-                   "(was the file cut or appended to?)",
-                   name, wide(fileSize), wide(end.weights_size), wide(end.weights_offset), wide(end.manifest_size),
-                   wide(end.manifest_offset));
+    return failure(
+        PITH_ERROR_FORMAT,
+        "%s: %llu bytes of file do not fit weights of %llu bytes at %llu and a manifest of %llu at %llu "
+        "(was the file cut or appended to?)",
+        name, wide(fileSize), wide(end.weights_size), wide(end.weights_offset), wide(end.manifest_size),
+        wide(end.manifest_offset));
   if (end.manifest_size == 0 || end.manifest_size > maxManifest)
     return failure(PITH_ERROR_FORMAT, "%s: a manifest of %llu bytes, expected 1 to %llu", name,
                    wide(end.manifest_size), wide(maxManifest));
@@ -171,14 +175,16 @@ Status File::checkTrailer(uint64_t fileSize) const {
 Status File::checkElf() const {
   Elf64_Ehdr header;
   std::memcpy(&header, elf.data(), sizeof header);
-  const bool shape = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 && header.e_ident[EI_CLASS] == ELFCLASS64 &&
-                     header.e_ident[EI_DATA] == ELFDATA2LSB && header.e_type == ET_DYN;
+  const bool shape = std::memcmp(header.e_ident, ELFMAG, SELFMAG) == 0 &&
+                     header.e_ident[EI_CLASS] == ELFCLASS64 && header.e_ident[EI_DATA] == ELFDATA2LSB &&
+                     header.e_type == ET_DYN;
   if (!shape)
-    return failure(PITH_ERROR_FORMAT, "%s: the code is no 64-bit little-endian ELF shared object", path.c_str());
+    return failure(PITH_ERROR_FORMAT, "%s: the code is no 64-bit little-endian ELF shared object",
+                   path.c_str());
 #if defined(__x86_64__)
   if (header.e_machine != EM_X86_64)
-    return failure(PITH_ERROR_CPU, "%s: the code is for ELF machine %u, this runtime is for x86-64 (%u)", path.c_str(),
-                   header.e_machine, EM_X86_64);
+    return failure(PITH_ERROR_CPU, "%s: the code is for ELF machine %u, this runtime is for x86-64 (%u)",
+                   path.c_str(), header.e_machine, EM_X86_64);
 #endif
   const uint64_t tableBytes = uint64_t(header.e_phnum) * sizeof(Elf64_Phdr);
   if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phoff > elf.size() ||
@@ -222,8 +228,8 @@ Status File::mapWeights(uint32_t flags, Mapping &weights) const {
   }
   Mapping mapped = Mapping::ofFile(descriptor, end.weights_offset, end.weights_size);
   if (!mapped)
-    return failure(PITH_ERROR_IO, "%s: cannot map %llu bytes of weights: %s", path.c_str(), wide(end.weights_size),
-                   systemMessage(errno).c_str());
+    return failure(PITH_ERROR_IO, "%s: cannot map %llu bytes of weights: %s", path.c_str(),
+                   wide(end.weights_size), systemMessage(errno).c_str());
   madvise(mapped.data(), mapped.size(), MADV_HUGEPAGE); // advice: not every file system can
 #ifdef MADV_POPULATE_READ
   if (flags & PITH_LOAD_POPULATE)
@@ -274,9 +280,9 @@ bool File::isSameImage(uintptr_t base, const void *headers, size_t count) const 
 }
 
 Status File::mapCode(const pith_exec_table *&table) {
-  // Through the open descriptor, so that it is this file and not what has meanwhile taken its name. The loader knows
-  // objects by name first: a library of an earlier file may still go by the same descriptor number, so what was
-  // mapped is compared, and another number tried.
+  // Through the open descriptor, so that it is this file and not what has meanwhile taken its name. The
+  // loader knows objects by name first: a library of an earlier file may still go by the same descriptor
+  // number, so what was mapped is compared, and another number tried.
   std::string reason = "the loader mapped another object";
   std::vector<int> spent;
   for (int attempt = 0; attempt < 8 && !code; ++attempt) {

@@ -37,8 +37,8 @@ private:
   size_t length = 0;
 };
 
-/// A .pith file that is open. `open` checks the trailer, the manifest and the ELF part; nothing is mapped and no
-/// code runs until the functions after it are called.
+/// A .pith file that is open. `open` checks the trailer, the manifest and the ELF part; nothing is mapped and
+/// no code runs until the functions after it are called.
 class File {
 public:
   File() = default;

@@ -51,7 +51,8 @@ bool countBytes(pith_type type, const int64_t *dims, size_t rank, uint64_t &byte
 }
 
 /// Puts the caller's tensors into the manifest's order.
-Status orderInputs(const Entry &entry, const std::vector<pith_tensor> &given, std::vector<const pith_tensor *> &inputs) {
+Status orderInputs(const Entry &entry, const std::vector<pith_tensor> &given,
+                   std::vector<const pith_tensor *> &inputs) {
   inputs.assign(entry.inputs.size(), nullptr);
   for (size_t i = 0; i < given.size(); ++i) {
     size_t index = i;
@@ -70,7 +71,8 @@ Status orderInputs(const Entry &entry, const std::vector<pith_tensor> &given, st
       return failure(PITH_ERROR_ARGUMENT, "%zu inputs, expected %zu", given.size(), entry.inputs.size());
     }
     if (inputs[index])
-      return failure(PITH_ERROR_ARGUMENT, "input %s is given twice", quoteName(entry.inputs[index].name).c_str());
+      return failure(PITH_ERROR_ARGUMENT, "input %s is given twice",
+                     quoteName(entry.inputs[index].name).c_str());
     inputs[index] = &given[i];
   }
   for (size_t i = 0; i < inputs.size(); ++i)
@@ -115,9 +117,9 @@ Status bindNames(const Port &port, const int64_t *dims, Bindings &bindings) {
     if (fresh)
       bound->second.where = describeDim(port, i);
     else if (bound->second.value != dims[i])
-      return failure(PITH_ERROR_SHAPE, "input %s (%s) is %lld, expected %lld as in %s", describeDim(port, i).c_str(),
-                     dim.symbol.c_str(), (long long)dims[i], (long long)bound->second.value,
-                     bound->second.where.c_str());
+      return failure(PITH_ERROR_SHAPE, "input %s (%s) is %lld, expected %lld as in %s",
+                     describeDim(port, i).c_str(), dim.symbol.c_str(), (long long)dims[i],
+                     (long long)bound->second.value, bound->second.where.c_str());
   }
   return {};
 }
@@ -147,7 +149,8 @@ Status checkOutput(const Port &port, const int64_t *dims, const Bindings &bindin
 
 } // namespace
 
-Status Session::runInvoke(const Module &module, size_t index, const std::vector<pith_tensor> &given, Result &result) {
+Status Session::runInvoke(const Module &module, size_t index, const std::vector<pith_tensor> &given,
+                          Result &result) {
   const Entry &entry = module.manifest().entries[index];
   std::vector<const pith_tensor *> ordered;
   PITH_TRY(orderInputs(entry, given, ordered));
@@ -198,7 +201,8 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
     PITH_TRY(checkOutput(port, dims, bindings));
     uint64_t bytes = 0;
     if (!countBytes(port.type, dims, port.dims.size(), bytes))
-      return failure(PITH_ERROR_MEMORY, "output %s has more elements than memory can hold", quoteName(port.name).c_str());
+      return failure(PITH_ERROR_MEMORY, "output %s has more elements than memory can hold",
+                     quoteName(port.name).c_str());
     Result::Output &output = result.outputs[i];
     output.port = &port;
     output.dims.assign(dims, dims + port.dims.size());

@@ -40,13 +40,14 @@ Status readInteger(const Json &object, const char *key, const std::string &where
     return bad(name, "an integer");
   const int64_t found = field->get<int64_t>();
   if (found < low || found > high)
-    return failure(PITH_ERROR_FORMAT, "manifest: %s is %lld, expected %lld to %lld", name.c_str(), (long long)found,
-                   (long long)low, (long long)high);
+    return failure(PITH_ERROR_FORMAT, "manifest: %s is %lld, expected %lld to %lld", name.c_str(),
+                   (long long)found, (long long)low, (long long)high);
   value = found;
   return {};
 }
 
-Status readString(const Json &object, const char *key, const std::string &where, bool required, std::string &value) {
+Status readString(const Json &object, const char *key, const std::string &where, bool required,
+                  std::string &value) {
   const Json *field = member(object, key);
   if (!field) {
     if (required)
@@ -82,7 +83,8 @@ void parseSum(Dim &dim) {
       offset += std::stoll(term);
     } else {
       const auto isWord = [](char c) {
-        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '.';
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+               c == '.';
       };
       const bool word = !term.empty() && std::all_of(term.begin(), term.end(), isWord);
       // A name that is no identifier ("N/2", "batch size") still equals itself when it stands alone.
@@ -154,8 +156,8 @@ Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
     return parsePorts(json, "outputs", where + ".", entry.outputs);
   }
   if (kind != "step")
-    return failure(PITH_ERROR_FORMAT, "manifest: %s.kind is %s, expected \"invoke\" or \"step\"", where.c_str(),
-                   quoteName(kind).c_str());
+    return failure(PITH_ERROR_FORMAT, "manifest: %s.kind is %s, expected \"invoke\" or \"step\"",
+                   where.c_str(), quoteName(kind).c_str());
   entry.kind = PITH_ENTRY_STEP;
   int64_t vocab = 0, maxRows = 0;
   PITH_TRY(readInteger(json, "vocab", where + ".", 1, INT32_MAX, vocab));
@@ -180,7 +182,8 @@ Status parseEntries(const Json &root, Manifest &manifest) {
       continue;
     if (manifest.stepEntry >= 0)
       return failure(PITH_ERROR_FORMAT, "manifest: %s and %s are both of kind \"step\", expected at most one",
-                     quoteName(manifest.entries[manifest.stepEntry].name).c_str(), quoteName(entry.name).c_str());
+                     quoteName(manifest.entries[manifest.stepEntry].name).c_str(),
+                     quoteName(entry.name).c_str());
     manifest.stepEntry = int(i);
   }
   return {};
@@ -235,7 +238,8 @@ Status parseModel(const Json &root, Manifest &manifest) {
   if (!eos->is_array())
     return bad("model.eos", "a list of tokens");
   for (const Json &token : *eos) {
-    const bool fits = token.is_number_integer() && token.get<int64_t>() >= 0 && token.get<int64_t>() <= INT32_MAX;
+    const bool fits =
+        token.is_number_integer() && token.get<int64_t>() >= 0 && token.get<int64_t>() <= INT32_MAX;
     if (!fits)
       return bad("model.eos", "a list of tokens");
     manifest.eos.push_back(token.get<int32_t>());
@@ -249,7 +253,8 @@ Status parseRoot(const Json &root, Manifest &manifest) {
   int64_t version = 0;
   PITH_TRY(readInteger(root, "pith", "", 0, INT32_MAX, version));
   if (version != 1)
-    return failure(PITH_ERROR_VERSION, "manifest: version %lld, this runtime reads version 1", (long long)version);
+    return failure(PITH_ERROR_VERSION, "manifest: version %lld, this runtime reads version 1",
+                   (long long)version);
   PITH_TRY(readString(root, "producer", "", false, manifest.producer));
   PITH_TRY(parseTarget(root, manifest));
   PITH_TRY(parseEntries(root, manifest));

@@ -55,7 +55,8 @@ struct Manifest {
   std::map<std::string, std::string> metadata; ///< "model", values as text
 };
 
-/// Nothing in `text` is trusted: whatever it holds, the answer is a valid manifest or an error that names the field.
+/// Nothing in `text` is trusted: whatever it holds, the answer is a valid manifest or an error that names the
+/// field.
 Status parseManifest(const std::string &text, Manifest &manifest);
 
 } // namespace pith::runtime

@@ -34,8 +34,8 @@ Status Module::load(const std::string &path, uint32_t flags, std::shared_ptr<con
   return {};
 }
 
-Status Module::link(const pith_exec_table *table, const void *weights, size_t weightsSize, std::string manifest,
-                    std::shared_ptr<const Module> &out) {
+Status Module::link(const pith_exec_table *table, const void *weights, size_t weightsSize,
+                    std::string manifest, std::shared_ptr<const Module> &out) {
   if (uintptr_t(weights) % 64)
     return failure(PITH_ERROR_ARGUMENT, "weights are not 64-byte aligned");
   auto module = std::make_shared<Module>();
@@ -54,8 +54,8 @@ Status Module::readManifest(const std::string &what) {
   if (const Status status = parseManifest(text, facts); !status.ok())
     return Status(status.code(), what + ": " + status.message());
   if (facts.arch != cpuArchitecture())
-    return failure(PITH_ERROR_CPU, "%s: compiled for %s, this machine is %s", what.c_str(), quoteName(facts.arch).c_str(),
-                   cpuArchitecture());
+    return failure(PITH_ERROR_CPU, "%s: compiled for %s, this machine is %s", what.c_str(),
+                   quoteName(facts.arch).c_str(), cpuArchitecture());
   const std::vector<std::string> missing = missingCpuFeatures(facts.features);
   if (missing.empty())
     return {};
@@ -68,8 +68,8 @@ Status Module::readManifest(const std::string &what) {
 
 Status Module::bindTable(const pith_exec_table *table, const std::string &what) {
   if (table->version != PITH_EXEC_VERSION)
-    return failure(PITH_ERROR_VERSION, "%s: code of interface version %u, this runtime has version %u", what.c_str(),
-                   table->version, PITH_EXEC_VERSION);
+    return failure(PITH_ERROR_VERSION, "%s: code of interface version %u, this runtime has version %u",
+                   what.c_str(), table->version, PITH_EXEC_VERSION);
   if (table->entry_count && !table->entries)
     return failure(PITH_ERROR_FORMAT, "%s: the code's table has no entries", what.c_str());
   for (const Entry &entry : facts.entries) {
@@ -82,8 +82,8 @@ Status Module::bindTable(const pith_exec_table *table, const std::string &what) 
       return failure(PITH_ERROR_FORMAT, "%s: the manifest names entry %s, which the code lacks", what.c_str(),
                      quoteName(entry.name).c_str());
     if (found->kind != kind)
-      return failure(PITH_ERROR_FORMAT, "%s: entry %s is of kind %u in the code and %u in the manifest", what.c_str(),
-                     quoteName(entry.name).c_str(), found->kind, kind);
+      return failure(PITH_ERROR_FORMAT, "%s: entry %s is of kind %u in the code and %u in the manifest",
+                     what.c_str(), quoteName(entry.name).c_str(), found->kind, kind);
     codes.push_back(found);
   }
   return {};
@@ -97,7 +97,8 @@ Status Module::findEntry(const std::string &name, size_t &index) const {
     if (names.size() < 200)
       names += (i ? ", " : "") + quoteName(facts.entries[i].name);
   }
-  return failure(PITH_ERROR_NOT_FOUND, "no entry %s; the module has %s", quoteName(name).c_str(), names.c_str());
+  return failure(PITH_ERROR_NOT_FOUND, "no entry %s; the module has %s", quoteName(name).c_str(),
+                 names.c_str());
 }
 
 bool Module::supports(pith_capability capability, const char **reason) const {

@@ -16,8 +16,8 @@ namespace pith::runtime {
 class Module {
 public:
   static Status load(const std::string &path, uint32_t flags, std::shared_ptr<const Module> &module);
-  static Status link(const pith_exec_table *table, const void *weights, size_t weightsSize, std::string manifest,
-                     std::shared_ptr<const Module> &module);
+  static Status link(const pith_exec_table *table, const void *weights, size_t weightsSize,
+                     std::string manifest, std::shared_ptr<const Module> &module);
 
   const Manifest &manifest() const { return facts; }
   const std::string &manifestText() const { return text; }

@@ -52,7 +52,8 @@ pith_status pith_module_load(const char *path, const pith_load_options *options,
 }
 
 pith_status pith_module_link(const pith_exec_table *table, const void *weights, size_t weights_size,
-                             const char *manifest, size_t manifest_size, pith_module **module, pith_error *error) {
+                             const char *manifest, size_t manifest_size, pith_module **module,
+                             pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(table);
     PITH_REQUIRE(manifest);
@@ -105,7 +106,8 @@ size_t pith_module_entry_count(const pith_module *module) {
   return module ? module->module->manifest().entries.size() : 0;
 }
 
-pith_status pith_module_entry(const pith_module *module, size_t index, pith_entry_info *info, pith_error *error) {
+pith_status pith_module_entry(const pith_module *module, size_t index, pith_entry_info *info,
+                              pith_error *error) {
   return guarded(error, [&]() -> Status {
     const Entry *entry = nullptr;
     PITH_TRY(findEntry(module, index, entry));
@@ -119,7 +121,8 @@ pith_status pith_module_entry(const pith_module *module, size_t index, pith_entr
   });
 }
 
-pith_status pith_module_find_entry(const pith_module *module, const char *name, size_t *index, pith_error *error) {
+pith_status pith_module_find_entry(const pith_module *module, const char *name, size_t *index,
+                                   pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(module);
     PITH_REQUIRE(name);

@@ -34,15 +34,17 @@ Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
     return {};
   }
   if (!makeRoom(kind.bytes))
-    return failure(PITH_ERROR_LIMIT,
-                   "the page limit of %llu bytes is reached: %llu bytes are in use, a page has %llu (free sequences "
-                   "or raise page_limit_bytes)",
-                   (unsigned long long)limit, (unsigned long long)mapped, (unsigned long long)kind.bytes);
+    return failure(
+        PITH_ERROR_LIMIT,
+        "the page limit of %llu bytes is reached: %llu bytes are in use, a page has %llu (free sequences "
+        "or raise page_limit_bytes)",
+        (unsigned long long)limit, (unsigned long long)mapped, (unsigned long long)kind.bytes);
   auto made = std::make_unique<Page>();
   made->kind = index;
   made->memory = Mapping::anonymous(kind.bytes);
   if (!made->memory)
-    return failure(PITH_ERROR_MEMORY, "no memory for a cache page of %llu bytes (%llu bytes of pages are in use)",
+    return failure(PITH_ERROR_MEMORY,
+                   "no memory for a cache page of %llu bytes (%llu bytes of pages are in use)",
                    (unsigned long long)kind.bytes, (unsigned long long)mapped);
   if (kind.free.capacity() <= kind.pages.size())
     kind.free.reserve(2 * kind.pages.size() + 16);

@@ -21,8 +21,8 @@ struct Page {
   uint32_t kind = 0; ///< the module it belongs to
 };
 
-/// All pages of a session, under one limit. Pages of different modules (kinds) differ in size; when the limit is
-/// near, free pages of one kind make room for another. Not thread-safe: the session's lock guards it.
+/// All pages of a session, under one limit. Pages of different modules (kinds) differ in size; when the limit
+/// is near, free pages of one kind make room for another. Not thread-safe: the session's lock guards it.
 class PagePool {
 public:
   explicit PagePool(uint64_t limitBytes) : limit(limitBytes) {}
@@ -30,8 +30,8 @@ public:
   /// Tells the size of pages of the next kind (0, 1, …).
   void addKind(uint64_t bytes);
 
-  /// A page with one reference, all zero: a page that another sequence has used may hold anything, and a kernel
-  /// that multiplies what lies behind a sequence's end by zero must not meet NaN there.
+  /// A page with one reference, all zero: a page that another sequence has used may hold anything, and a
+  /// kernel that multiplies what lies behind a sequence's end by zero must not meet NaN there.
   Status take(uint32_t kind, Page *&page);
   /// A page with the contents of another.
   Status copy(const Page &from, Page *&page);

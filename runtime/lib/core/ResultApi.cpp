@@ -90,8 +90,8 @@ pith_status pith_result_logits_for(const pith_result *result, size_t row, const 
   });
 }
 
-pith_status pith_result_top_k(const pith_result *result, size_t row, size_t k, int32_t *tokens, float *logprobs,
-                              pith_error *error) {
+pith_status pith_result_top_k(const pith_result *result, size_t row, size_t k, int32_t *tokens,
+                              float *logprobs, pith_error *error) {
   return guarded(error, [&]() -> Status {
     const Result::Row *found = nullptr;
     PITH_TRY(findRow(result, row, found));
@@ -173,7 +173,8 @@ const float *pith_result_scores(const pith_result *result, size_t lane, size_t *
 
 size_t pith_result_output_count(const pith_result *result) { return result ? result->result.outputCount : 0; }
 
-pith_status pith_result_output(const pith_result *result, size_t index, pith_tensor *tensor, pith_error *error) {
+pith_status pith_result_output(const pith_result *result, size_t index, pith_tensor *tensor,
+                               pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(result);
     return describeOutput(result->result, index, tensor);

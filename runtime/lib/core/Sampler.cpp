@@ -110,7 +110,7 @@ SampleStatus Sampler::inspect(const float *logits, size_t vocabulary, RowFacts &
 
 /// Sum of exp(logit - top). Each term is an f32, of at most 1; the sum is an f64, because a vocabulary
 /// of a hundred thousand small terms would lose its tail in f32. Eight sums at a time, so that the
-/// compiler may use vectors; their number is fixed, so that the result is the same on every machine.
+/// compiler may use vectors; their number, and so the order of the sum, is fixed.
 double Sampler::sumExp(const float *logits, size_t vocabulary, float top) {
   constexpr size_t lanes = 8;
   double sums[lanes] = {};

@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
-#include "Sampler.h"
 #include "Result.h"
+#include "Sampler.h"
 #include "Session.h"
 
 #include <cmath>
@@ -26,7 +26,8 @@ struct pith_sampler {
   std::vector<int32_t> history;
 
   bool readsHistory() const {
-    return mask || options.repetitionPenalty != 1 || options.frequencyPenalty != 0 || options.presencePenalty != 0;
+    return mask || options.repetitionPenalty != 1 || options.frequencyPenalty != 0 ||
+           options.presencePenalty != 0;
   }
 };
 
@@ -34,7 +35,8 @@ namespace {
 
 Status checkRange(const char *name, float value, float low, float high) {
   if (!(value >= low && value <= high)) // NaN too
-    return failure(PITH_ERROR_ARGUMENT, "%s is %g, expected %g to %g", name, double(value), double(low), double(high));
+    return failure(PITH_ERROR_ARGUMENT, "%s is %g, expected %g to %g", name, double(value), double(low),
+                   double(high));
   return {};
 }
 
@@ -75,8 +77,8 @@ Status readOptions(const pith_sampler_options &from, pith_sampler &sampler) {
   return {};
 }
 
-Status draw(pith_sampler &sampler, const float *logits, size_t vocab, const int32_t *history, size_t historyCount,
-            uint32_t branch, uint64_t position, int32_t &token) {
+Status draw(pith_sampler &sampler, const float *logits, size_t vocab, const int32_t *history,
+            size_t historyCount, uint32_t branch, uint64_t position, int32_t &token) {
   if (sampler.mask) {
     sampler.masked.assign(logits, logits + vocab);
     sampler.mask(sampler.maskContext, history, historyCount, sampler.masked.data(), vocab);
@@ -99,7 +101,8 @@ Status draw(pith_sampler &sampler, const float *logits, size_t vocab, const int3
   return {};
 }
 
-Status drawRow(pith_sampler &sampler, const Result &result, const pith_draw &wanted, size_t index, int32_t &token) {
+Status drawRow(pith_sampler &sampler, const Result &result, const pith_draw &wanted, size_t index,
+               int32_t &token) {
   if (wanted.row >= result.rows.size())
     return failure(PITH_ERROR_ARGUMENT, "draw %zu: row %u, the result has %zu", index, wanted.row,
                    result.rows.size());
@@ -139,8 +142,8 @@ pith_status pith_sampler_new(const pith_sampler_options *options, pith_sampler *
 
 void pith_sampler_free(pith_sampler *sampler) { delete sampler; }
 
-pith_status pith_sample(pith_sampler *sampler, const pith_result *result, const pith_draw *draws, size_t count,
-                        int32_t *tokens, pith_error *error) {
+pith_status pith_sample(pith_sampler *sampler, const pith_result *result, const pith_draw *draws,
+                        size_t count, int32_t *tokens, pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(sampler);
     PITH_REQUIRE(result);
@@ -164,9 +167,9 @@ pith_status pith_sample(pith_sampler *sampler, const pith_result *result, const 
   });
 }
 
-pith_status pith_sample_logits(pith_sampler *sampler, const float *logits, size_t vocab, const int32_t *history,
-                               size_t history_count, uint32_t branch, uint64_t position, int32_t *token,
-                               pith_error *error) {
+pith_status pith_sample_logits(pith_sampler *sampler, const float *logits, size_t vocab,
+                               const int32_t *history, size_t history_count, uint32_t branch,
+                               uint64_t position, int32_t *token, pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(sampler);
     PITH_REQUIRE(logits);

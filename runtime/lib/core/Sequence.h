@@ -11,8 +11,8 @@
 
 namespace pith::runtime {
 
-/// Tokens and the pages that hold their cache; page i holds tokens [i * pageTokens, (i + 1) * pageTokens). A page may be
-/// shared with other sequences; nobody writes to a page that has two references.
+/// Tokens and the pages that hold their cache; page i holds tokens [i * pageTokens, (i + 1) * pageTokens). A
+/// page may be shared with other sequences; nobody writes to a page that has two references.
 class Sequence {
 public:
   Sequence(PagePool &pagePool, uint32_t pageKind, uint32_t tokensPerPage)
@@ -32,8 +32,9 @@ public:
   void truncate(size_t length);
   Status reserve(size_t length);
 
-  /// Growing in two steps. `prepare` makes the pages for `count` more tokens present and writable by this sequence
-  /// alone, and room for them in the log; then either `commit` or `rollBack` follows, neither of which can fail.
+  /// Growing in two steps. `prepare` makes the pages for `count` more tokens present and writable by this
+  /// sequence alone, and room for them in the log; then either `commit` or `rollBack` follows, neither of
+  /// which can fail.
   Status prepare(size_t count);
   void commit(const int32_t *tokens, size_t count) noexcept;
   void rollBack() noexcept;

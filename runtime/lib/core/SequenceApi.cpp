@@ -19,8 +19,9 @@ using Sequences = std::vector<std::unique_ptr<pith_sequence>>;
 
 extern "C" {
 
-pith_status pith_sequence_new(pith_session *session, pith_module *module, const pith_sequence_options *options,
-                              pith_sequence **sequence, pith_error *error) {
+pith_status pith_sequence_new(pith_session *session, pith_module *module,
+                              const pith_sequence_options *options, pith_sequence **sequence,
+                              pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(session);
     PITH_REQUIRE(sequence);
@@ -75,7 +76,8 @@ pith_status pith_sequence_fork(pith_sequence *sequence, size_t at, size_t count,
       PITH_REQUIRE(out);
     const Lock lock(sequence->session->mutex);
     if (at > sequence->sequence.length())
-      return failure(PITH_ERROR_ARGUMENT, "fork at token %zu of a sequence of %zu", at, sequence->sequence.length());
+      return failure(PITH_ERROR_ARGUMENT, "fork at token %zu of a sequence of %zu", at,
+                     sequence->sequence.length());
     Sequences made;
     made.reserve(count);
     for (size_t i = 0; i < count; ++i)
@@ -112,7 +114,8 @@ pith_status pith_sequence_reserve(pith_sequence *sequence, size_t length, pith_e
   });
 }
 
-pith_status pith_sequence_catch_up(pith_sequence *sequence, const int32_t *tokens, size_t count, pith_error *error) {
+pith_status pith_sequence_catch_up(pith_sequence *sequence, const int32_t *tokens, size_t count,
+                                   pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(sequence);
     if (count)
@@ -122,14 +125,15 @@ pith_status pith_sequence_catch_up(pith_sequence *sequence, const int32_t *token
   });
 }
 
-pith_status pith_sequence_score(pith_sequence *sequence, size_t from, size_t to, float *logprobs, pith_error *error) {
+pith_status pith_sequence_score(pith_sequence *sequence, size_t from, size_t to, float *logprobs,
+                                pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(sequence);
     const Lock lock(sequence->session->mutex);
     const size_t length = sequence->sequence.length();
     if (from < 1 || from > to || to > length)
-      return failure(PITH_ERROR_ARGUMENT, "score of tokens %zu to %zu, expected 1 <= from <= to <= %zu", from, to,
-                     length);
+      return failure(PITH_ERROR_ARGUMENT, "score of tokens %zu to %zu, expected 1 <= from <= to <= %zu", from,
+                     to, length);
     if (from < to)
       PITH_REQUIRE(logprobs);
     return sequence->session->score(sequence->sequence, sequence->module, from, to, logprobs);

@@ -45,15 +45,16 @@ private:
 Session::Session(uint64_t pageLimit) : pool(pageLimit), stepRun(std::make_unique<StepRun>(*this)) {}
 Session::~Session() = default;
 
-Status Session::create(std::vector<std::shared_ptr<const Module>> modules, const pith_session_options &options,
-                       std::shared_ptr<Session> &out) {
+Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
+                       const pith_session_options &options, std::shared_ptr<Session> &out) {
   if (options.flags & ~uint32_t(PITH_SESSION_DETERMINISTIC))
     return failure(PITH_ERROR_UNSUPPORTED, "session flags 0x%x are not known", options.flags);
   if (options.pool && options.executor)
     return failure(PITH_ERROR_ARGUMENT, "both a thread pool and an executor are given, expected at most one");
   for (size_t i = 0; i < modules.size(); ++i) {
     const char *reason = nullptr;
-    if ((options.flags & PITH_SESSION_DETERMINISTIC) && !modules[i]->supports(PITH_CAN_DETERMINISTIC, &reason))
+    if ((options.flags & PITH_SESSION_DETERMINISTIC) &&
+        !modules[i]->supports(PITH_CAN_DETERMINISTIC, &reason))
       return failure(PITH_ERROR_UNSUPPORTED, "module %zu cannot be deterministic: %s", i, reason);
     for (size_t j = 0; j < i; ++j)
       if (modules[i] == modules[j])
@@ -87,7 +88,8 @@ Status Session::findModule(const Module *module, pith_entry_kind kind, size_t &i
   if (!count && module)
     return failure(PITH_ERROR_ARGUMENT, "the module is not one of the session's");
   if (count > 1)
-    return failure(PITH_ERROR_ARGUMENT, "module is null, but %zu of the session's modules could be meant", count);
+    return failure(PITH_ERROR_ARGUMENT, "module is null, but %zu of the session's modules could be meant",
+                   count);
   const char *reason = "none of the session's modules can";
   if (!count || !modules[found]->supports(capability, &reason))
     return failure(PITH_ERROR_UNSUPPORTED, "%s", reason);

@@ -45,8 +45,8 @@ class StepRun;
 /// All functions but `cancel` are called with `mutex` held.
 class Session {
 public:
-  static Status create(std::vector<std::shared_ptr<const Module>> modules, const pith_session_options &options,
-                       std::shared_ptr<Session> &session);
+  static Status create(std::vector<std::shared_ptr<const Module>> modules,
+                       const pith_session_options &options, std::shared_ptr<Session> &session);
 
   std::mutex mutex;
   std::vector<std::shared_ptr<const Module>> modules;
@@ -76,7 +76,8 @@ private:
   class Call;
   friend class StepRun;
   bool cancelled() const { return state.load(std::memory_order_relaxed) == Cancelled; }
-  Status runInvoke(const Module &module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result);
+  Status runInvoke(const Module &module, size_t entry, const std::vector<pith_tensor> &inputs,
+                   Result &result);
   /// Asks the code for its workspace and runs it on the team.
   Status prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims);
   Status runCode(const pith_exec_entry &code, const pith_exec_context &context);
@@ -84,7 +85,7 @@ private:
   enum State { Idle, Running, Cancelled };
   std::atomic<int> state{Idle};
   Buffer workspace;
-  Buffer inputCopies; // inputs that the caller has not aligned
+  Buffer inputCopies;               // inputs that the caller has not aligned
   std::unique_ptr<StepRun> stepRun; // kept for its memory
   Result scoreResult;
 };

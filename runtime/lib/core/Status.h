@@ -84,8 +84,8 @@ pith_status guarded(pith_error *error, Body body) noexcept {
   }
 }
 
-/// Copies a caller's struct: fields that an older caller does not have are zero; fields that a newer one has must be.
-/// A null pointer gives all zero.
+/// Copies a caller's struct: fields that an older caller does not have are zero; fields that a newer one has
+/// must be. A null pointer gives all zero.
 template <typename T>
 Status readStruct(const T *user, const char *what, T &value, size_t stride = 0) {
   std::memset(static_cast<void *>(&value), 0, sizeof(T));
@@ -94,8 +94,8 @@ Status readStruct(const T *user, const char *what, T &value, size_t stride = 0) 
     return {};
   const size_t size = stride ? stride : user->struct_size;
   if (size < sizeof(uint32_t) * 2 || size > 65536)
-    return failure(PITH_ERROR_ARGUMENT, "%s has struct_size %zu, expected about %zu (start from PITH_INIT)", what,
-                   size, sizeof(T));
+    return failure(PITH_ERROR_ARGUMENT, "%s has struct_size %zu, expected about %zu (start from PITH_INIT)",
+                   what, size, sizeof(T));
   const unsigned char *bytes = reinterpret_cast<const unsigned char *>(user);
   for (size_t i = sizeof(T); i < size; ++i)
     if (bytes[i])
@@ -111,8 +111,8 @@ template <typename T>
 Status writeStruct(const T &value, const char *what, T *user) {
   const uint32_t size = user->struct_size;
   if (size < sizeof(uint32_t) * 2)
-    return failure(PITH_ERROR_ARGUMENT, "%s has struct_size %u, expected about %zu (start from PITH_INIT)", what, size,
-                   sizeof(T));
+    return failure(PITH_ERROR_ARGUMENT, "%s has struct_size %u, expected about %zu (start from PITH_INIT)",
+                   what, size, sizeof(T));
   std::memcpy(static_cast<void *>(user), &value, std::min<size_t>(size, sizeof(T)));
   user->struct_size = size;
   return {};

@@ -66,15 +66,17 @@ Status StepRun::check(const StepRequest &request) {
     if (!lane.count)
       return failure(PITH_ERROR_ARGUMENT, "lane %zu: no tokens, expected at least one", i);
     if (lane.count > limit || past > limit - lane.count)
-      return failure(PITH_ERROR_LIMIT, "lane %zu: %zu tokens after %zu exceed the %llu positions that the model has", i,
+      return failure(PITH_ERROR_LIMIT,
+                     "lane %zu: %zu tokens after %zu exceed the %llu positions that the model has", i,
                      lane.count, past, (unsigned long long)limit);
     for (size_t j = 0; j < lane.count; ++j)
       if (lane.tokens[j] < 0 || uint32_t(lane.tokens[j]) >= vocabulary)
-        return failure(PITH_ERROR_ARGUMENT, "lane %zu: token %zu is %d, expected 0 to %u", i, j, lane.tokens[j],
-                       vocabulary - 1);
+        return failure(PITH_ERROR_ARGUMENT, "lane %zu: token %zu is %d, expected 0 to %u", i, j,
+                       lane.tokens[j], vocabulary - 1);
     for (size_t j = 0; lane.rows == PITH_ROWS_LIST && j < lane.rowCount; ++j)
       if (lane.rowList[j] >= lane.count || (j && lane.rowList[j] <= lane.rowList[j - 1]))
-        return failure(PITH_ERROR_ARGUMENT, "lane %zu: row_list[%zu] is %u, expected ascending rows below %zu", i, j,
+        return failure(PITH_ERROR_ARGUMENT,
+                       "lane %zu: row_list[%zu] is %u, expected ascending rows below %zu", i, j,
                        lane.rowList[j], lane.count);
   }
   return {};
@@ -92,7 +94,8 @@ Status StepRun::layOut(Result *result) {
   }
   if (!result) {
     if (rows || scores)
-      return failure(PITH_ERROR_ARGUMENT, "result is null, but the lanes want %zu rows and %zu scores", rows, scores);
+      return failure(PITH_ERROR_ARGUMENT, "result is null, but the lanes want %zu rows and %zu scores", rows,
+                     scores);
     return {};
   }
   PITH_TRY(result->logits.reserve(floats * sizeof(float), "logits"));
@@ -157,8 +160,8 @@ Status StepRun::runModule(size_t module, const StepRequest &request, Result *res
     PITH_TRY(runChunk(module));
     rowsDone += tokens.size();
     if (request.progress && request.progress(request.progressContext, rowsDone, rowsTotal) != 0)
-      return failure(PITH_ERROR_CANCELLED, "cancelled by the progress callback after %zu of %zu rows", rowsDone,
-                     rowsTotal);
+      return failure(PITH_ERROR_CANCELLED, "cancelled by the progress callback after %zu of %zu rows",
+                     rowsDone, rowsTotal);
   }
 }
 
@@ -187,8 +190,10 @@ void StepRun::gather(size_t module, size_t maxRows, Result *result) {
 
 void StepRun::gatherRow(Lane &lane, size_t index, Result *result) {
   const LaneRequest &request = *lane.request;
-  bool wanted = request.rows == PITH_ROWS_ALL || (request.rows == PITH_ROWS_LAST && index + 1 == request.count);
-  if (request.rows == PITH_ROWS_LIST && lane.listed < request.rowCount && request.rowList[lane.listed] == index) {
+  bool wanted =
+      request.rows == PITH_ROWS_ALL || (request.rows == PITH_ROWS_LAST && index + 1 == request.count);
+  if (request.rows == PITH_ROWS_LIST && lane.listed < request.rowCount &&
+      request.rowList[lane.listed] == index) {
     ++lane.listed;
     wanted = true;
   }

@@ -42,9 +42,9 @@ private:
   /// A row whose logits the code computes.
   struct OutRow {
     const float *from;
-    float *to;        // where the caller wants the logits; null: nowhere
-    float *score;     // where the score goes; null: nowhere
-    int32_t token;    // scored token
+    float *to;     // where the caller wants the logits; null: nowhere
+    float *score;  // where the score goes; null: nowhere
+    int32_t token; // scored token
   };
 
   Status check(const StepRequest &request);

@@ -41,7 +41,8 @@ Status readLane(const Session &session, const pith_lane &lane, size_t index, Lan
   if (lane.flags & ~uint32_t(PITH_LANE_SCORE))
     return failure(PITH_ERROR_UNSUPPORTED, "lane %zu: flags 0x%x are not known", index, lane.flags);
   if (lane.rows > PITH_ROWS_LIST)
-    return failure(PITH_ERROR_ARGUMENT, "lane %zu: rows is %u, expected 0 to %d", index, lane.rows, PITH_ROWS_LIST);
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: rows is %u, expected 0 to %d", index, lane.rows,
+                   PITH_ROWS_LIST);
   if (lane.token_count && !lane.tokens)
     return failure(PITH_ERROR_ARGUMENT, "lane %zu: tokens is null", index);
   if (lane.rows == PITH_ROWS_LIST && lane.row_count && !lane.row_list)
@@ -71,8 +72,8 @@ Status readLanes(const Session &session, const pith_lane *lanes, size_t count, S
 
 extern "C" {
 
-pith_status pith_step(pith_session *handle, const pith_lane *lanes, size_t lane_count, const pith_step_options *options,
-                      pith_result *result, pith_error *error) {
+pith_status pith_step(pith_session *handle, const pith_lane *lanes, size_t lane_count,
+                      const pith_step_options *options, pith_result *result, pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(handle);
     if (lane_count)
@@ -92,8 +93,9 @@ pith_status pith_step(pith_session *handle, const pith_lane *lanes, size_t lane_
   });
 }
 
-pith_status pith_invoke(pith_session *handle, pith_module *module, const char *entry, const pith_tensor *inputs,
-                        size_t input_count, pith_result *result, pith_error *error) {
+pith_status pith_invoke(pith_session *handle, pith_module *module, const char *entry,
+                        const pith_tensor *inputs, size_t input_count, pith_result *result,
+                        pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(handle);
     PITH_REQUIRE(result);
@@ -109,7 +111,8 @@ pith_status pith_invoke(pith_session *handle, pith_module *module, const char *e
     if (entry) {
       PITH_TRY(found.findEntry(entry, entryIndex));
       if (entries[entryIndex].kind != PITH_ENTRY_INVOKE)
-        return failure(PITH_ERROR_ARGUMENT, "entry %s is for pith_step, not for pith_invoke", quoteName(entry).c_str());
+        return failure(PITH_ERROR_ARGUMENT, "entry %s is for pith_step, not for pith_invoke",
+                       quoteName(entry).c_str());
     } else {
       size_t count = 0;
       for (size_t i = 0; i < entries.size(); ++i)

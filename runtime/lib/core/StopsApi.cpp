@@ -103,8 +103,8 @@ pith_status pith_stops_new(const char *const *strings, const size_t *sizes, size
 
 void pith_stops_free(pith_stops *stops) { delete stops; }
 
-int pith_stops_feed(const pith_stops *stops, uint32_t *state, const char *bytes, size_t size, pith_stop_match *match,
-                    size_t *held) {
+int pith_stops_feed(const pith_stops *stops, uint32_t *state, const char *bytes, size_t size,
+                    pith_stop_match *match, size_t *held) {
   if (held)
     *held = 0;
   if (!stops || !state || (size && !bytes) || *state >= stops->nodes.size())

@@ -81,7 +81,8 @@ Status checkHeader(const StateHeader &header, const StateHeader &expected, uint6
                    header.version, stateVersion);
   if (header.model != expected.model || header.pageTokens != expected.pageTokens ||
       header.pageBytes != expected.pageBytes)
-    return failure(PITH_ERROR_MISMATCH, "the sequence was exported by another model (%016llx, this one is %016llx)",
+    return failure(PITH_ERROR_MISMATCH,
+                   "the sequence was exported by another model (%016llx, this one is %016llx)",
                    (unsigned long long)header.model, (unsigned long long)expected.model);
   if (header.tokens > positions)
     return failure(PITH_ERROR_FORMAT, "an exported sequence of %llu tokens, the model has %llu positions",
@@ -141,8 +142,8 @@ Status importSequence(pith_sequence &to, pith_read_callback read, void *context)
 
 extern "C" {
 
-pith_status pith_sequence_export(pith_sequence *sequence, size_t upto, pith_write_callback write, void *context,
-                                 pith_error *error) {
+pith_status pith_sequence_export(pith_sequence *sequence, size_t upto, pith_write_callback write,
+                                 void *context, pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(sequence);
     PITH_REQUIRE(write);
@@ -154,8 +155,8 @@ pith_status pith_sequence_export(pith_sequence *sequence, size_t upto, pith_writ
   });
 }
 
-pith_status pith_sequence_import(pith_session *session, pith_module *module, pith_read_callback read, void *context,
-                                 pith_sequence **sequence, pith_error *error) {
+pith_status pith_sequence_import(pith_session *session, pith_module *module, pith_read_callback read,
+                                 void *context, pith_sequence **sequence, pith_error *error) {
   return guarded(error, [&]() -> Status {
     PITH_REQUIRE(session);
     PITH_REQUIRE(read);

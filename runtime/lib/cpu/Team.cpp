@@ -46,8 +46,8 @@ private:
   sigset_t before;
 };
 
-/// Generated code counts on the default floating-point environment (nearest, no traps, denormals kept), whatever
-/// the application has set on its thread.
+/// Generated code counts on the default floating-point environment (nearest, no traps, denormals kept),
+/// whatever the application has set on its thread.
 class FloatEnvironment {
 #if defined(__x86_64__)
 public:

@@ -71,7 +71,7 @@ TEST(WireTest, EveryTruncationIsFound) {
 
 TEST(WireTest, HostileBytesAreRefused) {
   std::string nested; // graphs within attributes within nodes within graphs
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < 201; ++i) {
     std::string length;
     for (size_t n = nested.size();; n >>= 7) {
       length.push_back(char((n & 0x7f) | (n >= 0x80 ? 0x80 : 0)));

@@ -85,38 +85,41 @@ TEST_F(InvokeTest, SumsOfNames) {
   EXPECT_EQ(static_cast<int64_t *>(joined.data)[4], 5);
   EXPECT_EQ(size.rank, 0u);
   EXPECT_EQ(*static_cast<int64_t *>(size.data), 5);
-  EXPECT_PITH_ERROR(call(4, &error), PITH_ERROR_SHAPE, "input \"mask\" dimension 0 (past + count) is 4, expected 5");
+  EXPECT_PITH_ERROR(call(4, &error), PITH_ERROR_SHAPE,
+                    "input \"mask\" dimension 0 (past + count) is 4, expected 5");
   EXPECT_EQ(pith_result_output_count(result.get()), 0u);
 }
 
 TEST_F(InvokeTest, WrongInputs) {
   EXPECT_PITH_ERROR(invoke("add", {goodA()}, &error), PITH_ERROR_ARGUMENT, "input \"b\" is missing (1 of 2");
-  EXPECT_PITH_ERROR(invoke("add", {goodA(), goodA()}, &error), PITH_ERROR_ARGUMENT, "input \"a\" is given twice");
+  EXPECT_PITH_ERROR(invoke("add", {goodA(), goodA()}, &error), PITH_ERROR_ARGUMENT,
+                    "input \"a\" is given twice");
   EXPECT_PITH_ERROR(invoke("add", {goodA(), goodB(), tensor("z", PITH_F32, a.data(), {4})}, &error),
                     PITH_ERROR_NOT_FOUND, "no input \"z\"; entry \"add\" has \"a\", \"b\"");
   EXPECT_PITH_ERROR(invoke("add", {goodA(), goodB(), tensor(nullptr, PITH_F32, a.data(), {4})}, &error),
                     PITH_ERROR_ARGUMENT, "3 inputs, expected 2");
-  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F64, a.data(), {2, 4}), goodB()}, &error), PITH_ERROR_SHAPE,
-                    "input \"a\" has element type f64, expected f32");
+  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F64, a.data(), {2, 4}), goodB()}, &error),
+                    PITH_ERROR_SHAPE, "input \"a\" has element type f64, expected f32");
   EXPECT_PITH_ERROR(invoke("add", {tensor("a", 99, a.data(), {2, 4}), goodB()}, &error), PITH_ERROR_SHAPE,
                     "element type ?");
   EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, a.data(), {8}), goodB()}, &error), PITH_ERROR_SHAPE,
                     "input \"a\" has rank 1, expected 2");
-  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, a.data(), {2, 3}), goodB()}, &error), PITH_ERROR_SHAPE,
-                    "input \"a\" dimension 1 is 3, expected 4");
-  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, a.data(), {-2, 4}), goodB()}, &error), PITH_ERROR_SHAPE,
-                    "negative");
+  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, a.data(), {2, 3}), goodB()}, &error),
+                    PITH_ERROR_SHAPE, "input \"a\" dimension 1 is 3, expected 4");
+  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, a.data(), {-2, 4}), goodB()}, &error),
+                    PITH_ERROR_SHAPE, "negative");
   EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, a.data(), {INT64_MAX, 4}), goodB()}, &error),
                     PITH_ERROR_SHAPE, "more elements than memory");
-  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, nullptr, {2, 4}), goodB()}, &error), PITH_ERROR_ARGUMENT,
-                    "data is null");
+  EXPECT_PITH_ERROR(invoke("add", {tensor("a", PITH_F32, nullptr, {2, 4}), goodB()}, &error),
+                    PITH_ERROR_ARGUMENT, "data is null");
   pith_tensor noDims = goodA();
   noDims.dims = nullptr;
   EXPECT_PITH_ERROR(invoke("add", {noDims, goodB()}, &error), PITH_ERROR_ARGUMENT, "dims is null");
 }
 
 TEST_F(InvokeTest, WrongEntries) {
-  EXPECT_PITH_ERROR(invoke("sub", {}, &error), PITH_ERROR_NOT_FOUND, "no entry \"sub\"; the module has \"add\"");
+  EXPECT_PITH_ERROR(invoke("sub", {}, &error), PITH_ERROR_NOT_FOUND,
+                    "no entry \"sub\"; the module has \"add\"");
   EXPECT_PITH_ERROR(invoke("step", {}, &error), PITH_ERROR_ARGUMENT, "is for pith_step");
   EXPECT_PITH_ERROR(invoke(nullptr, {}, &error), PITH_ERROR_ARGUMENT, "the module has 4 entries to invoke");
 }

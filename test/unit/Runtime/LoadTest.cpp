@@ -41,7 +41,8 @@ void checkRuns(const ModulePtr &module, uint64_t salt = 0) {
 
 TEST(LoadTest, GoodFile) {
   const TemporaryFile file(TestFile().bytes());
-  for (const uint32_t flags : {0, int(PITH_LOAD_VERIFY_WEIGHTS), int(PITH_LOAD_POPULATE), int(PITH_LOAD_COPY_WEIGHTS)}) {
+  for (const uint32_t flags :
+       {0, int(PITH_LOAD_VERIFY_WEIGHTS), int(PITH_LOAD_POPULATE), int(PITH_LOAD_COPY_WEIGHTS)}) {
     pith_load_options options = PITH_INIT(pith_load_options);
     options.flags = flags;
     pith_module *module = nullptr;
@@ -77,7 +78,8 @@ TEST(LoadTest, Description) {
   EXPECT_EQ(port.symbols[1], nullptr);
   EXPECT_PITH_ERROR(pith_module_input(module.get(), 0, 2, &port, &error), PITH_ERROR_ARGUMENT, "input 2");
   EXPECT_PITH_ERROR(pith_module_entry(module.get(), 5, &entry, &error), PITH_ERROR_ARGUMENT, "entry 5");
-  EXPECT_PITH_ERROR(pith_module_find_entry(module.get(), "x", &index, &error), PITH_ERROR_NOT_FOUND, "\"greedy\"");
+  EXPECT_PITH_ERROR(pith_module_find_entry(module.get(), "x", &index, &error), PITH_ERROR_NOT_FOUND,
+                    "\"greedy\"");
 
   pith_step_info step = PITH_INIT(pith_step_info);
   ASSERT_PITH_OK(pith_module_step_info(module.get(), &step, &error));
@@ -101,7 +103,8 @@ TEST(LoadTest, Description) {
 }
 
 TEST(LoadTest, NotAFile) {
-  EXPECT_PITH_ERROR(load("/no/such/file.pith", &error), PITH_ERROR_IO, "/no/such/file.pith: cannot open: No such file");
+  EXPECT_PITH_ERROR(load("/no/such/file.pith", &error), PITH_ERROR_IO,
+                    "/no/such/file.pith: cannot open: No such file");
   EXPECT_PITH_ERROR(load("/tmp", &error), PITH_ERROR_IO, "/tmp: is not a regular file");
   const std::string pipe = ::testing::TempDir() + "/pith-test-pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
@@ -116,8 +119,8 @@ TEST(LoadTest, TruncatedAnywhere) {
   const TestFile parts;
   const std::string bytes = parts.bytes();
   const size_t manifestAt = bytes.size() - sizeof(pith_file_trailer) - parts.manifest.size();
-  std::vector<size_t> sizes = {0, 1, 63, 64, 127, 128, 4096, parts.elf.size(), manifestAt, manifestAt - 1,
-                               manifestAt + 1};
+  std::vector<size_t> sizes = {
+      0, 1, 63, 64, 127, 128, 4096, parts.elf.size(), manifestAt, manifestAt - 1, manifestAt + 1};
   for (size_t cut = 1; cut <= 200; ++cut)
     sizes.push_back(bytes.size() - cut);
   for (const size_t size : sizes) {
@@ -128,7 +131,8 @@ TEST(LoadTest, TruncatedAnywhere) {
   EXPECT_PITH_ERROR(loadBytes(bytes + "x", &error), PITH_ERROR_FORMAT, "not a .pith file");
   // A good trailer behind less, or more, than it describes.
   const std::string end = bytes.substr(bytes.size() - 128);
-  EXPECT_PITH_ERROR(loadBytes(bytes.substr(0, bytes.size() - 228) + end, &error), PITH_ERROR_FORMAT, "was the file cut");
+  EXPECT_PITH_ERROR(loadBytes(bytes.substr(0, bytes.size() - 228) + end, &error), PITH_ERROR_FORMAT,
+                    "was the file cut");
   EXPECT_PITH_ERROR(loadBytes(bytes + end, &error), PITH_ERROR_FORMAT, "was the file cut or appended to");
 }
 
@@ -171,20 +175,20 @@ TEST(LoadTest, TrailersThatLie) {
   };
   EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.version = 2; }), &error), PITH_ERROR_VERSION,
                     "file format version 2, this runtime reads version 1");
-  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.trailer_size = 256; }), &error), PITH_ERROR_FORMAT,
-                    "256 bytes");
-  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.elf_size = UINT64_MAX; }), &error), PITH_ERROR_FORMAT,
-                    "do not fit before the weights");
+  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.trailer_size = 256; }), &error),
+                    PITH_ERROR_FORMAT, "256 bytes");
+  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.elf_size = UINT64_MAX; }), &error),
+                    PITH_ERROR_FORMAT, "do not fit before the weights");
   EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.elf_size = 10; }), &error), PITH_ERROR_FORMAT,
                     "10 bytes of code");
-  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.weights_offset += 1; }), &error), PITH_ERROR_FORMAT,
-                    "multiple of 4096");
+  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.weights_offset += 1; }), &error),
+                    PITH_ERROR_FORMAT, "multiple of 4096");
   EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.weights_size = UINT64_MAX - 4096; }), &error),
                     PITH_ERROR_FORMAT, "do not fit");
-  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.manifest_size += 8; }), &error), PITH_ERROR_FORMAT,
-                    "do not fit");
-  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.manifest_offset -= 8; }), &error), PITH_ERROR_FORMAT,
-                    "do not fit");
+  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.manifest_size += 8; }), &error),
+                    PITH_ERROR_FORMAT, "do not fit");
+  EXPECT_PITH_ERROR(loadBytes(withTrailer([](auto &end) { end.manifest_offset -= 8; }), &error),
+                    PITH_ERROR_FORMAT, "do not fit");
 }
 
 TEST(LoadTest, CodeThatIsNone) {
@@ -200,7 +204,8 @@ TEST(LoadTest, CodeThatIsNone) {
   file = TestFile();
   file.elf.resize(file.elf.size() / 2); // cut, with a right checksum
   EXPECT_NE(loadBytes(file.bytes(), nullptr), PITH_OK);
-  EXPECT_PITH_ERROR(loadBytes(TestFile("_future").bytes(), &error), PITH_ERROR_VERSION, "interface version 7");
+  EXPECT_PITH_ERROR(loadBytes(TestFile("_future").bytes(), &error), PITH_ERROR_VERSION,
+                    "interface version 7");
 }
 
 TEST(LoadTest, MissingFeaturesAreNamed) {
@@ -218,10 +223,12 @@ TEST(LoadTest, MissingFeaturesAreNamed) {
 TEST(LoadTest, EntriesMustMatchTheCode) {
   TestFile file;
   file.manifest = fakeManifest("\"name\":\"add\"", "\"name\":\"sub\"");
-  EXPECT_PITH_ERROR(loadBytes(file.bytes(), &error), PITH_ERROR_FORMAT, "entry \"sub\", which the code lacks");
+  EXPECT_PITH_ERROR(loadBytes(file.bytes(), &error), PITH_ERROR_FORMAT,
+                    "entry \"sub\", which the code lacks");
   file.manifest = fakeManifest("\"name\":\"step\",\"kind\":\"step\"",
                                "\"name\":\"step\",\"inputs\":[],\"outputs\":[],\"kind\":\"invoke\"");
-  EXPECT_PITH_ERROR(loadBytes(file.bytes(), &error), PITH_ERROR_FORMAT, "entry \"step\" is of kind 2 in the code");
+  EXPECT_PITH_ERROR(loadBytes(file.bytes(), &error), PITH_ERROR_FORMAT,
+                    "entry \"step\" is of kind 2 in the code");
 }
 
 TEST(LoadTest, WithoutWeights) {

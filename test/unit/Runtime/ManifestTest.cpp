@@ -17,13 +17,16 @@ extern "C" void fakeRun(const pith_exec_context *, uint32_t) {}
 /// Reads a manifest as a module whose code has all the names.
 pith_status parse(const std::string &manifest, pith_error *error) {
   static const pith_exec_entry entries[] = {
-      {"add", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},    {"join", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
-      {"liar", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},   {"greedy", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
+      {"add", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
+      {"join", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
+      {"liar", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
+      {"greedy", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
       {"step", PITH_EXEC_STEP, 0, fakePrepare, fakeRun},
   };
   const pith_exec_table table = {PITH_EXEC_VERSION, 5, entries};
   pith_module *module = nullptr;
-  const pith_status status = pith_module_link(&table, nullptr, 0, manifest.data(), manifest.size(), &module, error);
+  const pith_status status =
+      pith_module_link(&table, nullptr, 0, manifest.data(), manifest.size(), &module, error);
   pith_module_free(module);
   return status;
 }
@@ -85,13 +88,15 @@ TEST(ManifestTest, EveryFieldIsChecked) {
 
 TEST(ManifestTest, StrangeTexts) {
   const std::string deep(100000, '['), bytes("\xff\xfe\0\x01", 4);
-  for (const std::string &text : {std::string(""), std::string("null"), std::string("[]"), std::string("\"x\""), deep,
-                                  "{\"pith\":" + deep, bytes, "{\"pith\":\"" + bytes + "\"}", std::string("1e999")})
+  for (const std::string &text :
+       {std::string(""), std::string("null"), std::string("[]"), std::string("\"x\""), deep,
+        "{\"pith\":" + deep, bytes, "{\"pith\":\"" + bytes + "\"}", std::string("1e999")})
     EXPECT_PITH_ERROR(parse(text, &error), PITH_ERROR_FORMAT, "manifest");
   std::string nested = "0";
   for (int i = 0; i < 100; ++i)
     nested = "[" + nested + "]";
-  EXPECT_PITH_ERROR(parse(fakeManifest("{\"form\":[1,2]}", nested), &error), PITH_ERROR_FORMAT, "nested more than");
+  EXPECT_PITH_ERROR(parse(fakeManifest("{\"form\":[1,2]}", nested), &error), PITH_ERROR_FORMAT,
+                    "nested more than");
 }
 
 TEST(ManifestTest, EveryTruncationAndFlipIsSurvived) {

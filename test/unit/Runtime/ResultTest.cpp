@@ -43,8 +43,8 @@ TEST_F(ResultTest, LogitsForSomeTokens) {
     EXPECT_EQ(some[i], logits[tokens[i]]);
   EXPECT_PITH_ERROR(pith_result_logits_for(result.get(), 0, bad.data(), 1, some, &error), PITH_ERROR_ARGUMENT,
                     "token 37, expected 0 to 36");
-  EXPECT_PITH_ERROR(pith_result_logits_for(result.get(), 1, tokens.data(), 1, some, &error), PITH_ERROR_ARGUMENT,
-                    "row 1, the result has 1");
+  EXPECT_PITH_ERROR(pith_result_logits_for(result.get(), 1, tokens.data(), 1, some, &error),
+                    PITH_ERROR_ARGUMENT, "row 1, the result has 1");
   EXPECT_EQ(pith_result_logits(result.get(), 1), nullptr);
 }
 
@@ -61,8 +61,10 @@ TEST_F(ResultTest, TopK) {
       EXPECT_NEAR(logprobs[i], expectedLogprob(text, tokens[i]), 1e-5);
   }
   int32_t token;
-  EXPECT_PITH_ERROR(pith_result_top_k(result.get(), 0, 38, &token, nullptr, &error), PITH_ERROR_ARGUMENT, "38");
-  EXPECT_PITH_ERROR(pith_result_top_k(result.get(), 0, 0, &token, nullptr, &error), PITH_ERROR_ARGUMENT, "0 most");
+  EXPECT_PITH_ERROR(pith_result_top_k(result.get(), 0, 38, &token, nullptr, &error), PITH_ERROR_ARGUMENT,
+                    "38");
+  EXPECT_PITH_ERROR(pith_result_top_k(result.get(), 0, 0, &token, nullptr, &error), PITH_ERROR_ARGUMENT,
+                    "0 most");
 }
 
 TEST_F(ResultTest, LogprobAndConfidence) {
@@ -100,8 +102,8 @@ TEST_F(ResultTest, Sampling) {
     int32_t again = -2;
     draw.position = position;
     ASSERT_PITH_OK(pith_sample(sampler(options).get(), result.get(), &draw, 1, &token, &error));
-    ASSERT_PITH_OK(pith_sample_logits(sampler(options).get(), logits.data(), logits.size(), nullptr, 0, 0, position,
-                                      &again, &error));
+    ASSERT_PITH_OK(pith_sample_logits(sampler(options).get(), logits.data(), logits.size(), nullptr, 0, 0,
+                                      position, &again, &error));
     EXPECT_EQ(token, again);
     ++counts[token];
   }
@@ -135,8 +137,8 @@ TEST_F(ResultTest, SamplingOptions) {
   options.mask = [](void *, const int32_t *, size_t, float *row, size_t vocab) {
     std::fill(row, row + vocab, -INFINITY);
   };
-  EXPECT_PITH_ERROR(pith_sample(sampler(options).get(), result.get(), &draw, 1, &token, &error), PITH_ERROR_EXECUTION,
-                    "draw 0: sampling");
+  EXPECT_PITH_ERROR(pith_sample(sampler(options).get(), result.get(), &draw, 1, &token, &error),
+                    PITH_ERROR_EXECUTION, "draw 0: sampling");
   options.mask = nullptr;
   const int32_t biased[] = {9};
   const float bias[] = {1000};
@@ -164,8 +166,8 @@ TEST_F(ResultTest, SamplingOptions) {
   refused(&pith_sampler_options::repetition_penalty, -2, "repetition_penalty");
   draw.row = 4;
   options = PITH_INIT(pith_sampler_options);
-  EXPECT_PITH_ERROR(pith_sample(sampler(options).get(), result.get(), &draw, 1, &token, &error), PITH_ERROR_ARGUMENT,
-                    "draw 0: row 4, the result has 1");
+  EXPECT_PITH_ERROR(pith_sample(sampler(options).get(), result.get(), &draw, 1, &token, &error),
+                    PITH_ERROR_ARGUMENT, "draw 0: row 4, the result has 1");
 }
 
 TEST_F(ResultTest, FailureEmptiesTheResult) {
@@ -237,7 +239,8 @@ TEST_F(StopsTest, HeldBytes) {
 TEST_F(StopsTest, EmptyStringsAreRefused) {
   const char *strings[] = {"a", ""};
   const size_t sizes[] = {1, 0};
-  EXPECT_PITH_ERROR(pith_stops_new(strings, sizes, 2, &stops, &error), PITH_ERROR_ARGUMENT, "stop string 1 is empty");
+  EXPECT_PITH_ERROR(pith_stops_new(strings, sizes, 2, &stops, &error), PITH_ERROR_ARGUMENT,
+                    "stop string 1 is empty");
 }
 
 } // namespace

@@ -81,7 +81,9 @@ TEST_P(StepTest, BatchEqualsEachAlone) {
     size_t first = 0;
     const size_t count = pith_result_lane_rows(result.get(), i, &first);
     for (size_t j = 0; j < count; ++j) {
-      const size_t row = wanted[i] == PITH_ROWS_LIST ? list[j] : wanted[i] == PITH_ROWS_ALL ? j : counts[i] - 1;
+      const size_t row = wanted[i] == PITH_ROWS_LIST  ? list[j]
+                         : wanted[i] == PITH_ROWS_ALL ? j
+                                                      : counts[i] - 1;
       std::vector<int32_t> text = before[i];
       text.insert(text.end(), added[i].begin(), added[i].begin() + row + 1);
       EXPECT_EQ(rowLogits(result, first + j), expectedLogits(text)) << "lane " << i << " row " << row;
@@ -113,8 +115,10 @@ TEST_P(StepTest, ScoresEqualReference) {
   EXPECT_EQ(tokensOf(sequence), tokens);
   EXPECT_EQ(memoryOf(session).pages_used, before.pages_used);
   ASSERT_PITH_OK(pith_sequence_score(sequence.get(), 5, 5, nullptr, &error));
-  EXPECT_PITH_ERROR(pith_sequence_score(sequence.get(), 0, 5, again.data(), &error), PITH_ERROR_ARGUMENT, "1 <= from");
-  EXPECT_PITH_ERROR(pith_sequence_score(sequence.get(), 5, 91, again.data(), &error), PITH_ERROR_ARGUMENT, "<= 90");
+  EXPECT_PITH_ERROR(pith_sequence_score(sequence.get(), 0, 5, again.data(), &error), PITH_ERROR_ARGUMENT,
+                    "1 <= from");
+  EXPECT_PITH_ERROR(pith_sequence_score(sequence.get(), 5, 91, again.data(), &error), PITH_ERROR_ARGUMENT,
+                    "<= 90");
 }
 
 TEST_P(StepTest, CatchUp) {

@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
-#include "TestFile.h"
 #include "cpu/Team.h"
+#include "TestFile.h"
 
 #include <atomic>
 #include <chrono>
@@ -99,7 +99,8 @@ TEST(TeamTest, BarrierCost) {
         for (int i = 0; i < 20000; ++i)
           Team::barrier(work.team, thread);
         if (thread == 0)
-          work.nanoseconds = std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
+          work.nanoseconds =
+              std::chrono::duration<double, std::nano>(std::chrono::steady_clock::now() - begin).count();
       },
       &job);
   std::printf("barrier of two threads: %.0f ns\n", job.nanoseconds / 20000);
@@ -150,16 +151,20 @@ TEST(ExecutorTest, ReplacesTheThreads) {
   EXPECT_EQ(pith_sequence_length(sequence.get()), 50u);
 
   executor.threads = 0;
-  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_ARGUMENT, "executor.threads is 0");
+  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_ARGUMENT,
+                    "executor.threads is 0");
   executor.threads = 1;
   executor.run = nullptr;
-  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_ARGUMENT, "executor.run is null");
+  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_ARGUMENT,
+                    "executor.run is null");
   options.executor = nullptr;
   options.threads = 100000;
-  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_ARGUMENT, "100000 threads");
+  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_ARGUMENT,
+                    "100000 threads");
   options.threads = 0;
   options.flags = PITH_SESSION_DETERMINISTIC;
-  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_UNSUPPORTED, "does not promise");
+  EXPECT_PITH_ERROR(pith_session_new(list, 1, &options, &made, &error), PITH_ERROR_UNSUPPORTED,
+                    "does not promise");
 }
 
 } // namespace

@@ -27,7 +27,8 @@ std::string readFile(const std::string &path) {
 }
 
 std::string fakeManifest(const std::string &from, const std::string &to) {
-  std::string text = R"({"pith":1,"producer":"test","target":{"arch":"x86_64","cpu":"x86-64-v3","features":["sse2","cx16"]},
+  std::string text =
+      R"({"pith":1,"producer":"test","target":{"arch":"x86_64","cpu":"x86-64-v3","features":["sse2","cx16"]},
 "entries":[
  {"name":"add","kind":"invoke",
   "inputs":[{"name":"a","type":"f32","dims":["rows",4]},{"name":"b","type":"f32","dims":[4]}],
@@ -52,7 +53,8 @@ std::string fakeManifest(const std::string &from, const std::string &to) {
   return text;
 }
 
-TestFile::TestFile(const std::string &variant) : elf(readFile(FAKE_MODEL_FOLDER "/libfake_model" + variant + ".so")) {
+TestFile::TestFile(const std::string &variant)
+    : elf(readFile(FAKE_MODEL_FOLDER "/libfake_model" + variant + ".so")) {
   EXPECT_FALSE(elf.empty());
   weights.assign(5000, '\1');
   std::memcpy(&weights[0], &weightSeed, sizeof weightSeed);
@@ -110,7 +112,9 @@ ModulePtr loadModule(const std::string &path) {
   return ModulePtr(module);
 }
 
-ModulePtr loadFake(const std::string &variant) { return loadModule(TemporaryFile(TestFile(variant).bytes()).path()); }
+ModulePtr loadFake(const std::string &variant) {
+  return loadModule(TemporaryFile(TestFile(variant).bytes()).path());
+}
 
 SessionPtr makeSession(const ModulePtr &module, uint32_t threads, uint64_t pageLimitBytes) {
   pith_session_options options = PITH_INIT(pith_session_options);

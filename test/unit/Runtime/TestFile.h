@@ -59,7 +59,8 @@ struct Error : pith_error {
     ASSERT_EQ(call, PITH_OK) << error.message;                                                               \
   } while (false)
 
-/// The call, which must name its error parameter `&error`, fails with this status and a message with these words.
+/// The call, which must name its error parameter `&error`, fails with this status and a message with these
+/// words.
 #define EXPECT_PITH_ERROR(call, status, words)                                                               \
   do {                                                                                                       \
     ::pith::test::Error error;                                                                               \
@@ -88,7 +89,8 @@ SessionPtr makeSession(const ModulePtr &module, uint32_t threads = 2, uint64_t p
 SequencePtr makeSequence(const SessionPtr &session);
 ResultPtr makeResult(const SessionPtr &session);
 
-pith_lane makeLane(const SequencePtr &sequence, const std::vector<int32_t> &tokens, pith_rows rows = PITH_ROWS_LAST);
+pith_lane makeLane(const SequencePtr &sequence, const std::vector<int32_t> &tokens,
+                   pith_rows rows = PITH_ROWS_LAST);
 
 /// The logits of the row that reads the last of `tokens`, computed plainly.
 std::vector<float> expectedLogits(const std::vector<int32_t> &tokens, uint64_t salt = 0);

@@ -66,7 +66,8 @@ TEST_F(TransactionTest, BranchesStepTogether) {
   ASSERT_PITH_OK(pith_sequence_fork(trunk.get(), 21, 3, made, &error));
   const SequencePtr a(made[0]), b(made[1]), c(made[2]);
   const std::vector<int32_t> one = {1}, two = {2}, three = {3};
-  ASSERT_PITH_OK(step({makeLane(a, one), makeLane(b, two), makeLane(c, three), makeLane(trunk, one)}, &error));
+  ASSERT_PITH_OK(
+      step({makeLane(a, one), makeLane(b, two), makeLane(c, three), makeLane(trunk, one)}, &error));
   for (int32_t i = 0; i < 4; ++i) {
     std::vector<int32_t> text = tokens;
     text.push_back(i == 3 ? 1 : i + 1);
@@ -96,7 +97,7 @@ TEST_F(TransactionTest, PageLimitLeavesEverythingAsItWas) {
   result = makeResult(session);
   const SequencePtr a = makeSequence(session), b = makeSequence(session);
   ASSERT_PITH_OK(step({makeLane(a, someTokens(20))}, &error)); // two pages
-  const SequencePtr c = fork(a, 18);                          // none
+  const SequencePtr c = fork(a, 18);                           // none
   const std::vector<int32_t> text = someTokens(20);
   const std::vector<int32_t> longText = someTokens(60), shortText = {1, 2};
   // The copy of c's last page and two pages for b fit, four for b do not.
@@ -184,7 +185,8 @@ TEST_F(TransactionTest, CancelFromAnotherThread) {
       std::this_thread::yield();
     pith_session_cancel(session.get());
   });
-  EXPECT_PITH_ERROR(step({makeLane(sequence, someTokens(590))}, &error, &options), PITH_ERROR_CANCELLED, "cancelled");
+  EXPECT_PITH_ERROR(step({makeLane(sequence, someTokens(590))}, &error, &options), PITH_ERROR_CANCELLED,
+                    "cancelled");
   canceller.join();
   EXPECT_EQ(pith_sequence_length(sequence.get()), 1u);
   checkNext(sequence, 2);

@@ -42,7 +42,8 @@ struct TransferTest : ::testing::Test {
   Stream exported(size_t upto) {
     Stream stream;
     Error error;
-    EXPECT_EQ(pith_sequence_export(sequence.get(), upto, Stream::write, &stream, &error), PITH_OK) << error.message;
+    EXPECT_EQ(pith_sequence_export(sequence.get(), upto, Stream::write, &stream, &error), PITH_OK)
+        << error.message;
     return stream;
   }
   pith_status import(const std::string &bytes, SequencePtr &out, pith_error *error, const SessionPtr &into) {
@@ -91,7 +92,8 @@ TEST_F(TransferTest, DamageIsFound) {
     EXPECT_NE(import(bad, copy, &error, session), PITH_OK) << i;
   }
   for (size_t size = 0; size < good.size(); ++size)
-    EXPECT_PITH_ERROR(import(good.substr(0, size), copy, &error, session), PITH_ERROR_EXECUTION, "reader failed");
+    EXPECT_PITH_ERROR(import(good.substr(0, size), copy, &error, session), PITH_ERROR_EXECUTION,
+                      "reader failed");
   EXPECT_EQ(memoryOf(session).pages_used, pages);
   EXPECT_EQ(memoryOf(session).sequences, 1u);
 }
@@ -100,7 +102,8 @@ TEST_F(TransferTest, OtherModelsAreRefused) {
   const ModulePtr other = loadFake("2");
   const SessionPtr otherSession = makeSession(other);
   SequencePtr copy;
-  EXPECT_PITH_ERROR(import(exported(20).bytes, copy, &error, otherSession), PITH_ERROR_MISMATCH, "another model");
+  EXPECT_PITH_ERROR(import(exported(20).bytes, copy, &error, otherSession), PITH_ERROR_MISMATCH,
+                    "another model");
 }
 
 TEST_F(TransferTest, LimitsAndFailures) {
@@ -110,10 +113,10 @@ TEST_F(TransferTest, LimitsAndFailures) {
   EXPECT_EQ(memoryOf(tight).pages_used, 0u);
   Stream failing;
   failing.failAfter = 100;
-  EXPECT_PITH_ERROR(pith_sequence_export(sequence.get(), 20, Stream::write, &failing, &error), PITH_ERROR_EXECUTION,
-                    "writer failed");
-  EXPECT_PITH_ERROR(pith_sequence_export(sequence.get(), 38, Stream::write, &failing, &error), PITH_ERROR_ARGUMENT,
-                    "export of 38 tokens of a sequence of 37");
+  EXPECT_PITH_ERROR(pith_sequence_export(sequence.get(), 20, Stream::write, &failing, &error),
+                    PITH_ERROR_EXECUTION, "writer failed");
+  EXPECT_PITH_ERROR(pith_sequence_export(sequence.get(), 38, Stream::write, &failing, &error),
+                    PITH_ERROR_ARGUMENT, "export of 38 tokens of a sequence of 37");
 }
 
 } // namespace

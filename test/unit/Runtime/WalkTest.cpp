@@ -109,7 +109,8 @@ private:
     const std::vector<int32_t> more = randomTokens(below(20));
     text.insert(text.end(), more.begin(), more.end());
     text.resize(std::min<size_t>(text.size(), FAKE_POSITIONS));
-    const pith_status status = pith_sequence_catch_up(sequence.handle.get(), text.data(), text.size(), nullptr);
+    const pith_status status =
+        pith_sequence_catch_up(sequence.handle.get(), text.data(), text.size(), nullptr);
     EXPECT_TRUE(status == PITH_OK || (status == PITH_ERROR_LIMIT && limitPages)) << status;
     refused += status != PITH_OK;
     if (status == PITH_OK)

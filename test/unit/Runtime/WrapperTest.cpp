@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
-#include "pith/runtime.hpp"
 #include "TestFile.h"
+#include "pith/runtime.hpp"
 
 using namespace pith::test;
 

@@ -110,6 +110,13 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
   }
 
   void missed(func::FuncOp func, Location loc, StringRef why) {
+    // Keys and values that are outputs tie the exported entry's blocks together; its step entry has the blocks.
+    bool hasStep = llvm::any_of(getOperation().getOps<func::FuncOp>(), [&](func::FuncOp other) {
+      auto kind = other->getAttrOfType<StringAttr>(kEntryAttr);
+      return other != func && kind && kind == "step";
+    });
+    if (hasStep)
+      return;
     remark::missed(loc, remark::RemarkOpts::name("blocks").category(getArgument()).function(func.getName()))
         << remark::reason("{0}", why.str());
   }
@@ -188,19 +195,21 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
       if (starts.empty() || start > starts.back())
         starts.push_back(start);
     }
-    // Behind the last attention: a cut like those in front of the others, before the wanted rows are taken.
+    // The last block ends before the wanted rows are taken, and where the one before it would.
     int64_t limit = cuts.size();
     for (auto [i, cut] : llvm::enumerate(cuts))
       if (auto gather = dyn_cast<GatherOp>(cut); gather && int64_t(i) > starts.back() && isa<BlockArgument>(gather.getIndices()))
         limit = std::min<int64_t>(limit, i);
     int64_t inside = attentionEnd(attentions.back(), cuts, position, dominators);
-    OperationName like = cuts[starts.back()]->getName();
     int64_t end = lastStreamCut(limit - 1);
-    for (int64_t i = end; i > inside && starts.size() > 1; --i)
-      if (cuts[i]->getName() == like && cuts[i]->getResult(0).getType() == stream) {
-        end = i;
-        break;
-      }
+    if (starts.size() > 1) {
+      int64_t length = starts.back() - starts[starts.size() - 2];
+      bool alike = starts.back() + length < limit;
+      for (int64_t i = 1; i <= length && alike; ++i)
+        alike = cuts[starts.back() + i]->getName() == cuts[starts.back() - length + i]->getName();
+      if (alike)
+        end = starts.back() + length;
+    }
     if (end <= starts.back() || end <= inside)
       return {};
     SmallVector<Value> bounds;

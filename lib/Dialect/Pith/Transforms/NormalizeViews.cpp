@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "Views.h"
+#include "mlir/Dialect/Utils/StaticValueUtils.h"
 
 using namespace mlir;
 using namespace pith;
@@ -76,6 +77,8 @@ bool Views::sink(Operation *op) {
     view = of(operand);
     if (view.base == operand || view.hasBroadcast() || rankOf(view.base) < 2)
       return false;
+    if (elementwise && rankOf(operand) > rankOf(view.base) && isFloatTensor(operand))
+      return false; // a head of its own, not folded tokens: what rotates it should still find it
     if (shared && (shared->dims != view.dims || sizes.shape(shared->base) != sizes.shape(view.base)))
       return false;
     shared = view;
@@ -120,6 +123,38 @@ bool Views::sink(Operation *op) {
     return false;
   op->getResult(0).replaceAllUsesWith(castTo(builder, op->getLoc(), written, op->getResult(0).getType()));
   return true;
+}
+
+void Views::sinkSlices(func::FuncOp entry) {
+  SmallVector<tensor::ExtractSliceOp> slices;
+  entry.getBody().walk([&](tensor::ExtractSliceOp slice) { slices.push_back(slice); });
+  for (tensor::ExtractSliceOp slice : slices) {
+    int64_t last = rankOf(slice.getResult()) - 1;
+    if (rankOf(slice.getSource()) != last + 1 || last < 1)
+      continue;
+    bool channels = true;
+    for (int64_t dim = 0; dim < last; ++dim)
+      channels &= isConstantIntValue(slice.getMixedOffsets()[dim], 0) &&
+                  sizes.of(slice.getSource(), dim) == sizes.of(slice.getResult(), dim);
+    View view = of(slice.getSource());
+    OpBuilder builder(slice);
+    if (!channels || view.base == slice.getSource() || view.hasBroadcast() ||
+        !isolateLastDim(*this, builder, slice.getLoc(), view) || cost(view) == 0u)
+      continue;
+    SmallVector<Extent> shape = sizes.shape(view.base);
+    SmallVector<OpFoldResult> offsets(shape.size(), builder.getIndexAttr(0));
+    SmallVector<OpFoldResult> strides(shape.size(), builder.getIndexAttr(1)), counts;
+    offsets.back() = slice.getMixedOffsets()[last];
+    strides.back() = slice.getMixedStrides()[last];
+    shape.back() = sizes.of(slice.getResult(), last);
+    for (const Extent &extent : shape)
+      counts.push_back(extent.constant() ? OpFoldResult(builder.getIndexAttr(*extent.constant()))
+                                         : OpFoldResult(sizes.materialize(builder, slice.getLoc(), extent)));
+    view.base = tensor::ExtractSliceOp::create(builder, slice.getLoc(), view.base, offsets, counts, strides);
+    view.dims.back() = View::Dim{Atom{rankOf(view.base) - 1, Extent(1), shape.back()}};
+    if (Value value = materialize(builder, slice.getLoc(), view))
+      slice.getResult().replaceAllUsesWith(castTo(builder, slice.getLoc(), value, slice.getType()));
+  }
 }
 
 void Views::normalize(func::FuncOp entry) {

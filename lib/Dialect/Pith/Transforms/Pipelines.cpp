@@ -36,6 +36,8 @@ void pith::buildRaisePipeline(OpPassManager &pm, const RaiseOptions &options) {
     simplify();
   }
   pm.addPass(createFuseProjections());
+  simplify();
   pm.addPass(createFormBlocks());
   simplify();
+  pm.addPass(createRemoveUnusedWeights());
 }

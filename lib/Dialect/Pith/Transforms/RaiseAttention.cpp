@@ -16,9 +16,9 @@
 // and beyond, where the score vanishes in it; at -1e4 the two differ only in rows without any key, which a
 // causal mask does not have.
 //===----------------------------------------------------------------------===//
+#include "AttentionScores.h"
 #include "Matchers.h"
 #include "Views.h"
-#include "mlir/Dialect/Math/IR/Math.h"
 #include "pith/Dialect/Pith/Transforms/Passes.h"
 #include <cmath>
 
@@ -31,103 +31,6 @@ using namespace mlir;
 using namespace pith;
 
 namespace {
-
-/// One thing that is done to the scores between the product and the softmax.
-struct Mask {
-  Value value;       // f32, added (times `factor`), or i1
-  bool keep = true;  // of i1: true keeps
-  double hidden = 0; // of i1: what hides, added
-  double factor = 1;
-};
-
-struct Scores {
-  MatmulOp product;
-  double scale = 1.0, softcap = 0.0;
-  SmallVector<Mask> masks;
-  std::string problem; // why the match failed
-};
-
-bool hides(double value) { return value <= -1e4; }
-
-/// Reads the scores upwards from what the softmax takes. `factor` multiplies what is seen from here on.
-bool readScores(Value value, double factor, Scores &scores, unsigned depth = 0) {
-  Operation *op = value.getDefiningOp();
-  if (!op || depth > 16)
-    return false;
-  if (auto product = dyn_cast<MatmulOp>(op)) {
-    scores.product = product;
-    scores.scale *= factor;
-    return true;
-  }
-  if (isa<tensor::CastOp>(op))
-    return readScores(op->getOperand(0), factor, scores, depth + 1);
-  if (isa<arith::ExtFOp, arith::TruncFOp>(op))
-    return readScores(op->getOperand(0), factor, scores, depth + 1);
-  // c tanh(s / c): below here everything is scaled inside the tanh.
-  if (auto scaled = scaledBy(op)) {
-    auto tanh = scaled->first.getDefiningOp<math::TanhOp>();
-    if (!tanh)
-      return readScores(scaled->first, factor * scaled->second, scores, depth + 1);
-    if (scores.softcap != 0.0)
-      return false;
-    scores.softcap = factor * scaled->second;
-    return scores.softcap > 0 && readScores(tanh.getOperand(), scores.softcap, scores, depth + 1);
-  }
-  if (auto add = dyn_cast<arith::AddFOp>(op)) {
-    for (unsigned i : {0, 1}) {
-      Scores branch = scores;
-      if (!readScores(add->getOperand(i), factor, branch, depth + 1))
-        continue;
-      if (branch.softcap != scores.softcap && scores.softcap != 0.0)
-        return false;
-      scores = branch;
-      scores.masks.push_back({add->getOperand(1 - i), true, 0, factor});
-      return true;
-    }
-    return false;
-  }
-  if (auto select = dyn_cast<arith::SelectOp>(op)) {
-    for (bool keep : {true, false}) {
-      Value other = keep ? select.getFalseValue() : select.getTrueValue();
-      auto hidden = scalarConstant(other);
-      if (!hidden || !hides(*hidden) || !isa<RankedTensorType>(select.getCondition().getType()))
-        continue;
-      if (!readScores(keep ? select.getTrueValue() : select.getFalseValue(), factor, scores, depth + 1))
-        return false;
-      scores.masks.push_back({select.getCondition(), keep, *hidden * factor, 1});
-      return true;
-    }
-  }
-  return false;
-}
-
-/// The softmax behind a probability matrix: the guard that turns the NaN of an all-hidden row into 0 is what
-/// the op does.
-SoftmaxOp readProbabilities(Value value) {
-  while (Operation *op = value.getDefiningOp()) {
-    if (auto softmax = dyn_cast<SoftmaxOp>(op))
-      return softmax;
-    if (isa<tensor::CastOp, arith::ExtFOp, arith::TruncFOp>(op)) {
-      value = op->getOperand(0);
-      continue;
-    }
-    auto select = dyn_cast<arith::SelectOp>(op);
-    if (!select)
-      break;
-    Operation *test = select.getCondition().getDefiningOp();
-    Value tested;
-    if (isa_and_nonnull<math::IsNaNOp>(test))
-      tested = test->getOperand(0);
-    else if (auto compare = dyn_cast_or_null<arith::CmpFOp>(test))
-      if (compare.getLhs() == compare.getRhs() && (compare.getPredicate() == arith::CmpFPredicate::UNO ||
-                                                   compare.getPredicate() == arith::CmpFPredicate::UNE))
-        tested = compare.getLhs();
-    if (!tested || tested != select.getFalseValue() || scalarConstant(select.getTrueValue()) != 0.0)
-      break;
-    value = tested;
-  }
-  return {};
-}
 
 /// A head dimension as `kept` heads, each repeated: index map h -> h / n. None if it repeats in another
 /// order.
@@ -190,11 +93,18 @@ private:
     gather.getResult().replaceAllUsesWith(castTo(builder, gather.getLoc(), value, gather.getType()));
   }
 
-  /// Three dimensions are read as one head.
-  static View withHeads(View view) {
-    if (view.dims.size() == 3)
-      view.dims.insert(view.dims.begin() + 1, View::Dim());
-    return view;
+  /// Three dimensions as four: batch and heads unfolded, or one head.
+  static bool withHeads(View &view, int64_t heads) {
+    if (view.dims.size() == 4)
+      return true;
+    return view.dims.size() == 3 && Views::split(view, 0, Extent(heads));
+  }
+
+  /// The heads that are folded into the batch of [batch * heads, rows, channels], as its index map shows
+  /// them.
+  static int64_t foldedHeads(const View &view) {
+    const View::Dim &batch = view.dims[0];
+    return batch.size() > 1 ? batch.back().extent.constant().value_or(1) : 1;
   }
 
   /// [batch, heads, rows, channels] as token-major rows.
@@ -203,23 +113,26 @@ private:
   }
 
   void raise(MatmulOp output) {
-    SoftmaxOp softmax = readProbabilities(output.getLhs());
+    SoftmaxOp softmax = readProbabilities(views.sizes, output.getLhs());
     int64_t rank = rankOf(output.getResult());
     if (!softmax || (rank != 3 && rank != 4))
       return;
     auto miss = [&](StringRef reason) { reportMissed(softmax, "pith-raise-attention", "attention", reason); };
-    if (static_cast<int64_t>(softmax.getAxis()) != rank - 1)
+    if (static_cast<int64_t>(softmax.getAxis()) != rankOf(softmax.getResult()) - 1)
       return miss("the softmax is not over the keys");
     Scores scores;
-    if (!readScores(softmax.getSource(), 1.0, scores))
+    if (!readScores(views.sizes, softmax.getSource(), 1.0, scores))
       return miss("what the softmax takes is not a product with factors, a softcap and masks");
-    if (rankOf(scores.product.getRhs()) != rank || rankOf(output.getRhs()) != rank)
+    View q = views.of(scores.product.getLhs(), true), k = views.of(scores.product.getRhs(), true);
+    View v = views.of(output.getRhs(), true);
+    if (k.dims.size() != q.dims.size() || v.dims.size() != static_cast<size_t>(rank) || k.dims.size() < 3)
       return miss("the keys or values are one matrix for all heads");
-
-    View q = withHeads(views.of(scores.product.getLhs(), true)), k = views.of(scores.product.getRhs(), true);
-    std::swap(k.dims[rank - 2], k.dims[rank - 1]); // the product takes the keys transposed
-    k = withHeads(k);
-    View v = withHeads(views.of(output.getRhs(), true));
+    std::swap(k.dims[k.dims.size() - 2], k.dims.back()); // the product takes the keys transposed
+    int64_t folded = scores.heads ? scores.heads : headsOf(output.getResult());
+    if (!folded)
+      folded = foldedHeads(q);
+    if (!withHeads(q, folded) || !withHeads(k, folded) || !withHeads(v, folded))
+      return miss("heads that are folded into the batch cannot be told from it");
     auto heads = q.extent(1).constant(), headDim = q.extent(3).constant(), valueDim = v.extent(3).constant();
     if (!heads || !headDim || !valueDim)
       return miss("the number of heads or channels is not known");
@@ -237,7 +150,7 @@ private:
     builder.setInsertionPoint(output);
     SmallVector<Extent> shape{q.extent(0), Extent(*heads), q.extent(2), k.extent(2)};
     Value mask;
-    if (!scores.masks.empty() && !(mask = combine(loc, scores.masks, shape, rank)))
+    if (!scores.masks.empty() && !(mask = combine(loc, scores.masks, shape)))
       return miss("a mask's shape is not that of the scores, up to dimensions of 1");
     Value queries = merged(loc, q), keys = merged(loc, k), values = merged(loc, v);
     if (!queries || !keys || !values)
@@ -279,20 +192,23 @@ private:
   // Masks
   //===--------------------------------------------------------------------===//
 
-  /// The mask in rank 4, each dimension 1 or that of the scores. Null if it cannot be.
+  /// The mask of scores of this rank in rank 4, each dimension 1 or that of the scores. Null if it cannot be.
   Value fourDimensional(Location loc, Value mask, ArrayRef<Extent> shape, int64_t rank) {
-    Value narrow = stripBroadcast(mask);
-    SmallVector<Extent> dims = views.sizes.shape(narrow);
-    auto type = cast<RankedTensorType>(narrow.getType());
-    if (rank == 3 && type.getRank() == 3)
-      dims.insert(dims.begin() + 1, Extent(1));
-    else
-      while (dims.size() < 4)
-        dims.insert(dims.begin(), Extent(1));
-    for (auto [dim, full] : llvm::zip(dims, shape))
-      if (!dim.isConstant(1) && dim != full && dim.constant() && full.constant())
+    View view = views.of(stripBroadcast(mask));
+    while (static_cast<int64_t>(view.dims.size()) < rank)
+      view.dims.insert(view.dims.begin(), View::Dim());
+    if (rank == 3) {
+      if (view.dims[0].empty())
+        view.dims.insert(view.dims.begin(), View::Dim());
+      else if (!Views::split(view, 0, shape[1]))
         return {};
-    return type.getRank() == 4 ? narrow : views.reshape(builder, loc, narrow, dims);
+    }
+    for (int64_t dim = 0; dim < 4; ++dim) {
+      Extent extent = view.extent(dim);
+      if (!extent.isConstant(1) && extent != shape[dim] && extent.constant() && shape[dim].constant())
+        return {};
+    }
+    return views.materialize(builder, loc, view);
   }
 
   /// -inf or the sentinel where a predicate hides, 0 elsewhere.
@@ -330,7 +246,7 @@ private:
     return {};
   }
 
-  Value combine(Location loc, ArrayRef<Mask> masks, ArrayRef<Extent> shape, int64_t rank) {
+  Value combine(Location loc, ArrayRef<Mask> masks, ArrayRef<Extent> shape) {
     SmallVector<Value> predicates, terms;
     for (const Mask &mask : masks) {
       Value value = mask.value;
@@ -341,7 +257,7 @@ private:
           value = keep;
           predicate = infinite = true;
         }
-      value = fourDimensional(loc, value, shape, rank);
+      value = fourDimensional(loc, value, shape, rankOf(mask.value));
       if (!value)
         return {};
       if (predicate && !mask.keep)
@@ -422,7 +338,11 @@ struct RaiseAttentionPass : pith::impl::RaiseAttentionBase<RaiseAttentionPass> {
   void runOnOperation() override {
     for (func::FuncOp entry : entryFunctions(getOperation())) {
       AttentionRaiser(entry).run();
-      Views(entry).normalize(entry);
+      {
+        Views views(entry);
+        views.sinkSlices(entry);
+        views.normalize(entry);
+      }
       eraseDead(entry);
       entry.getBody().walk([](SoftmaxOp softmax) {
         bool multiplied =

@@ -209,7 +209,7 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
     if (auto rounded = logits.getDefiningOp<arith::TruncFOp>();
         rounded && getElementTypeOrSelf(rounded.getIn().getType()).isF32())
       logits = rounded.getIn();
-    const SmallVector<SequenceDim> *dims = analysis.dims(logits);
+    std::optional<SmallVector<SequenceDim>> dims = analysis.dims(logits);
     if (!dims)
       return missed(entry, analysis.culprit(), analysis.reason());
     bool perToken = dims->size() >= 2 && dims->back().kind == SequenceDim::Constant &&

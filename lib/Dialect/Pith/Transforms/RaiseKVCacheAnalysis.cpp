@@ -43,6 +43,34 @@ static Evaluator::Shape argumentShape(RankedTensorType type, ArrayRef<int64_t> s
   return shape;
 }
 
+/// The type with the sizes that its users know: a signature may leave even the channels open.
+static RankedTensorType refinedType(BlockArgument argument) {
+  auto type = cast<RankedTensorType>(argument.getType());
+  Evaluator::Shape shape(type.getShape());
+  auto merge = [&](Type other, int64_t except) {
+    auto known = dyn_cast<RankedTensorType>(other);
+    if (!known || known.getRank() != type.getRank())
+      return;
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (d != except && ShapedType::isDynamic(shape[d]))
+        shape[d] = known.getDimSize(d);
+  };
+  auto visit = [&](Value value, auto &visit) -> void {
+    merge(value.getType(), -1);
+    for (Operation *user : value.getUsers()) {
+      if (isa<tensor::CastOp>(user))
+        visit(user->getResult(0), visit);
+      else if (auto concat = dyn_cast<tensor::ConcatOp>(user))
+        for (Type other : concat->getOperandTypes())
+          merge(other, concat.getDim());
+      else if (auto update = dyn_cast<CacheUpdateOp>(user))
+        merge(update.getUpdate().getType(), 2);
+    }
+  };
+  visit(argument, visit);
+  return type.clone(shape);
+}
+
 LogicalResult SequenceAnalysis::initialize() {
   for (BlockArgument argument : entry.getArguments()) {
     auto type = dyn_cast<RankedTensorType>(argument.getType());
@@ -51,7 +79,7 @@ LogicalResult SequenceAnalysis::initialize() {
     std::string name = nameOf(entry, argument);
     // Keys and values: [batch, heads, length, channels], some stacked: rank 4 or 5, batch and length dynamic.
     if (isa<FloatType>(type.getElementType()) && (type.getRank() == 4 || type.getRank() == 5) &&
-        type.getNumDynamicDims() == 2)
+        refinedType(argument).getNumDynamicDims() == 2)
       pastArguments.push_back(argument);
     bool isToken = type.getElementType().isSignlessInteger() && !type.getElementType().isInteger(1) &&
                    (type.getRank() == 1 || type.getRank() == 2) && name.find("mask") == std::string::npos &&
@@ -99,7 +127,7 @@ void SequenceAnalysis::bindArguments(Instance &instance) {
     if (argument == tokenArgument) {
       evaluator.bindShape(argument, argumentShape(type, type.getNumDynamicDims() == 1 ? ArrayRef<int64_t>{s} : ArrayRef<int64_t>{1, s}));
     } else if (llvm::is_contained(pastArguments, argument)) {
-      evaluator.bindShape(argument, argumentShape(type, {1, p}));
+      evaluator.bindShape(argument, argumentShape(refinedType(argument), {1, p}));
     } else if (has("mask")) {
       Element one;
       if (isFloat)
@@ -148,17 +176,15 @@ BlockArgument SequenceAnalysis::pastSource(Value value) const {
 // Dimensions
 //===----------------------------------------------------------------------===//
 
-const SmallVector<SequenceDim> *SequenceAnalysis::dims(Value value) {
+std::optional<SmallVector<SequenceDim>> SequenceAnalysis::dims(Value value) {
   auto found = dimsOf.find(value);
   if (found != dimsOf.end())
-    return &found->second;
+    return found->second;
   SmallVector<Evaluator::Shape> shapes;
   for (Instance &instance : instances) {
     const Evaluator::Shape *shape = instance.evaluator->shape(value);
-    if (!shape) {
-      failAs(*instance.evaluator, value);
-      return nullptr;
-    }
+    if (!shape)
+      return failAs(*instance.evaluator, value);
     shapes.push_back(*shape);
   }
   SmallVector<SequenceDim> result(shapes.front().size());
@@ -182,7 +208,7 @@ const SmallVector<SequenceDim> *SequenceAnalysis::dims(Value value) {
     else if (int64_t factor = multiple([](Instance &i) { return i.tokens + i.past; }))
       dim = {SequenceDim::AllTokens, factor};
   }
-  return &(dimsOf[value] = std::move(result));
+  return dimsOf[value] = std::move(result);
 }
 
 //===----------------------------------------------------------------------===//
@@ -191,7 +217,9 @@ const SmallVector<SequenceDim> *SequenceAnalysis::dims(Value value) {
 
 std::optional<int64_t> SequenceAnalysis::positionOffset(Value value) {
   auto type = dyn_cast<RankedTensorType>(value.getType());
-  const SmallVector<SequenceDim> *shape = type && type.getElementType().isIntOrIndex() ? dims(value) : nullptr;
+  std::optional<SmallVector<SequenceDim>> shape;
+  if (type && type.getElementType().isIntOrIndex())
+    shape = dims(value);
   if (!shape)
     return std::nullopt;
   std::optional<size_t> axis;

@@ -48,8 +48,8 @@ public:
   /// The past tensor that `value` is a view of; null if there is none.
   mlir::BlockArgument pastSource(mlir::Value value) const;
 
-  /// Null, with a reason, if the shape cannot be computed.
-  const llvm::SmallVector<SequenceDim> *dims(mlir::Value value);
+  /// Nothing, with a reason, if the shape cannot be computed.
+  std::optional<llvm::SmallVector<SequenceDim>> dims(mlir::Value value);
   /// c, if the integers are position + c along their sequence dimension, whatever the other dimensions.
   std::optional<int64_t> positionOffset(mlir::Value value);
   /// The value as one attribute if it holds the same integers for all (S, P). Null, with a reason, otherwise.

@@ -50,7 +50,7 @@ std::optional<RowBuilder::Layout> RowBuilder::layout(Value value) {
   Layout result;
   if (!isa<RankedTensorType>(value.getType()))
     return result;
-  const SmallVector<SequenceDim> *dims = analysis.dims(value);
+  std::optional<SmallVector<SequenceDim>> dims = analysis.dims(value);
   if (!dims) {
     failAsAnalysis();
     return std::nullopt;

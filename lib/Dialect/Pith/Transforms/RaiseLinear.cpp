@@ -164,7 +164,7 @@ void sliceBelowView(Views &views, tensor::ExtractSliceOp slice) {
       cut = dim;
     }
   int64_t channels = rankOf(view.base) - 1, width = lastDim(view.base);
-  if (!cut || view.dims[*cut].size() != 1 || ShapedType::isDynamic(width))
+  if (!cut || *cut == rankOf(source) - 1 || view.dims[*cut].size() != 1 || ShapedType::isDynamic(width))
     return;
   Atom &atom = view.dims[*cut][0];
   auto first = getConstantIntValue(slice.getMixedOffsets()[*cut]),

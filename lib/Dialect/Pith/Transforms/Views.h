@@ -75,6 +75,9 @@ public:
   /// row-wise operations (norms, linears, elementwise), where they meet their inverses. Leaves dead
   /// operations behind.
   void normalize(mlir::func::FuncOp entry);
+  /// Moves slices of the last dimension above views that keep it. Only when nothing else needs to see the
+  /// slices of heads where they were (a rotation is made of them).
+  void sinkSlices(mlir::func::FuncOp entry);
 
   SymbolicDims sizes;
 

@@ -1,4 +1,5 @@
 // RUN: pith-opt %s --pith-raise-attention --cse --split-input-file | FileCheck %s
+// RUN: pith-opt %s --pith-raise-attention --split-input-file --remarks-filter='pith-raise.*' --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=REMARK
 
 // TorchScript: root of the scale on both sides, a Where mask with a NaN guard, the one kv head of every two repeated by broadcast.
 // CHECK-LABEL: func @torchscript
@@ -84,7 +85,7 @@ func.func @eager(%qx: tensor<2x3x8xf32>, %kx: tensor<2x3x8xf32>, %vx: tensor<2x3
   return %y : tensor<2x3x8xf32>
 }
 
-// The score replaced where the mask is false; all of it over heads folded into the batch.
+// The score replaced where the mask is false: added, as it vanishes in the sentinel.
 // CHECK-LABEL: func @select_mask
 // CHECK: %[[ADD:.*]] = arith.select %arg3, {{.*}} : tensor<1x1x3x3xi1>, tensor<1x1x3x3xf32>
 // CHECK: pith.attention {{.*}} mask %[[ADD]] : tensor<1x1x3x3xf32> {heads = 2 : i64
@@ -142,11 +143,13 @@ func.func @tiled_heads(%q: tensor<1x3x16xf32>, %k: tensor<1x3x8xf32>, %v: tensor
 func.func @other_axis(%q: tensor<1x2x3x4xf32>, %k: tensor<1x2x4x3xf32>, %v: tensor<1x2x3x4xf32>) -> tensor<1x2x3x4xf32>
     attributes {pith.entry = "invoke"} {
   %p = pith.matmul %q, %k : tensor<1x2x3x4xf32>, tensor<1x2x4x3xf32> -> tensor<1x2x3x3xf32>
+  // REMARK: remark: {{.}}Missed] attention {{.*}}"the softmax is not over the keys"
   %pr = pith.softmax %p axis 2 : tensor<1x2x3x3xf32>
   %o = pith.matmul %pr, %v : tensor<1x2x3x3xf32>, tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
   return %o : tensor<1x2x3x4xf32>
 }
 
+// REMARK: remark: {{.}}Missed] attention {{.*}}"what the softmax takes is not a product with factors, a softcap and masks"
 // CHECK-LABEL: func @no_sentinel
 // CHECK-NOT: pith.attention
 func.func @no_sentinel(%q: tensor<1x2x3x4xf32>, %k: tensor<1x2x4x3xf32>, %v: tensor<1x2x3x4xf32>, %mask: tensor<1x2x3x3xi1>)
@@ -157,4 +160,77 @@ func.func @no_sentinel(%q: tensor<1x2x3x4xf32>, %k: tensor<1x2x4x3xf32>, %v: ten
   %pr = pith.softmax %m axis 3 : tensor<1x2x3x3xf32>
   %o = pith.matmul %pr, %v : tensor<1x2x3x3xf32>, tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
   return %o : tensor<1x2x3x4xf32>
+}
+
+// A mask below the softcap.
+// CHECK-LABEL: func @mask_below_softcap
+// CHECK-NOT: pith.attention
+func.func @mask_below_softcap(%q: tensor<1x2x3x4xf32>, %k: tensor<1x2x4x3xf32>, %v: tensor<1x2x3x4xf32>, %mask: tensor<1x2x3x3xf32>)
+    -> tensor<1x2x3x4xf32> attributes {pith.entry = "invoke"} {
+  %cap = arith.constant dense<30.0> : tensor<1x2x3x3xf32>
+  %p = pith.matmul %q, %k : tensor<1x2x3x4xf32>, tensor<1x2x4x3xf32> -> tensor<1x2x3x3xf32>
+  %m = arith.addf %p, %mask : tensor<1x2x3x3xf32>
+  %d = arith.divf %m, %cap : tensor<1x2x3x3xf32>
+  %t = math.tanh %d : tensor<1x2x3x3xf32>
+  %s = arith.mulf %t, %cap : tensor<1x2x3x3xf32>
+  %pr = pith.softmax %s axis 3 : tensor<1x2x3x3xf32>
+  %o = pith.matmul %pr, %v : tensor<1x2x3x3xf32>, tensor<1x2x3x4xf32> -> tensor<1x2x3x4xf32>
+  return %o : tensor<1x2x3x4xf32>
+}
+
+// -----
+
+// Heads folded into the batch for the products, slopes added there (ALiBi), a second mask added to the four-dimensional scores.
+// CHECK-LABEL: func @folded_heads
+// CHECK-SAME: (%[[Q:.*]]: tensor<2x3x8xf32>, %[[K:.*]]: tensor<2x3x8xf32>, %[[V:.*]]: tensor<2x3x8xf32>, %[[A:.*]]: tensor<2x2x1x3xf32>, %[[M:.*]]: tensor<1x1x3x3xf32>)
+// CHECK: %[[SUM:.*]] = arith.addf {{.*}} : tensor<2x2x3x3xf32>
+// CHECK: %[[Y:.*]] = pith.attention %[[Q]], %[[K]], %[[V]] mask %[[SUM]] : tensor<2x2x3x3xf32> {heads = 2 : i64, kv_heads = 2 : i64, scale = 5.000000e-01 : f32}
+// CHECK-NEXT: return %[[Y]]
+func.func @folded_heads(%qx: tensor<2x3x8xf32>, %kx: tensor<2x3x8xf32>, %vx: tensor<2x3x8xf32>, %alibi: tensor<2x2x1x3xf32>,
+                        %mask: tensor<1x1x3x3xf32>) -> tensor<2x3x8xf32> attributes {pith.entry = "invoke"} {
+  %half = arith.constant dense<0.5> : tensor<4x3x3xf32>
+  %q4 = pith.reshape %qx : tensor<2x3x8xf32> -> tensor<2x3x2x4xf32>
+  %k4 = pith.reshape %kx : tensor<2x3x8xf32> -> tensor<2x3x2x4xf32>
+  %v4 = pith.reshape %vx : tensor<2x3x8xf32> -> tensor<2x3x2x4xf32>
+  %qt = pith.transpose %q4 [0, 2, 1, 3] : tensor<2x3x2x4xf32> -> tensor<2x2x3x4xf32>
+  %kt = pith.transpose %k4 [0, 2, 3, 1] : tensor<2x3x2x4xf32> -> tensor<2x2x4x3xf32>
+  %vt = pith.transpose %v4 [0, 2, 1, 3] : tensor<2x3x2x4xf32> -> tensor<2x2x3x4xf32>
+  %q = pith.reshape %qt : tensor<2x2x3x4xf32> -> tensor<4x3x4xf32>
+  %k = pith.reshape %kt : tensor<2x2x4x3xf32> -> tensor<4x4x3xf32>
+  %v = pith.reshape %vt : tensor<2x2x3x4xf32> -> tensor<4x3x4xf32>
+  %p = pith.matmul %q, %k : tensor<4x3x4xf32>, tensor<4x4x3xf32> -> tensor<4x3x3xf32>
+  %s = arith.mulf %p, %half : tensor<4x3x3xf32>
+  %a3 = pith.reshape %alibi : tensor<2x2x1x3xf32> -> tensor<4x1x3xf32>
+  %ab = pith.broadcast %a3 : tensor<4x1x3xf32> -> tensor<4x3x3xf32>
+  %sa = arith.addf %ab, %s : tensor<4x3x3xf32>
+  %s4 = pith.reshape %sa : tensor<4x3x3xf32> -> tensor<2x2x3x3xf32>
+  %mb = pith.broadcast %mask : tensor<1x1x3x3xf32> -> tensor<2x2x3x3xf32>
+  %sm = arith.addf %s4, %mb : tensor<2x2x3x3xf32>
+  %pr4 = pith.softmax %sm axis 3 : tensor<2x2x3x3xf32>
+  %pr = pith.reshape %pr4 : tensor<2x2x3x3xf32> -> tensor<4x3x3xf32>
+  %o3 = pith.matmul %pr, %v : tensor<4x3x3xf32>, tensor<4x3x4xf32> -> tensor<4x3x4xf32>
+  %o4 = pith.reshape %o3 : tensor<4x3x4xf32> -> tensor<2x2x3x4xf32>
+  %ot = pith.transpose %o4 [0, 2, 1, 3] : tensor<2x2x3x4xf32> -> tensor<2x3x2x4xf32>
+  %y = pith.reshape %ot : tensor<2x3x2x4xf32> -> tensor<2x3x8xf32>
+  return %y : tensor<2x3x8xf32>
+}
+
+// Repetition by a gather of constant indices; one kv head for all by broadcast.
+// CHECK-LABEL: func @gathered_and_shared_heads
+// CHECK: pith.attention {{.*}} {heads = 4 : i64, kv_heads = 2 : i64
+// CHECK: pith.attention {{.*}} {heads = 4 : i64, kv_heads = 1 : i64
+func.func @gathered_and_shared_heads(%q: tensor<1x4x3x4xf32>, %kv: tensor<1x2x3x4xf32>, %one: tensor<1x1x3x4xf32>)
+    -> (tensor<1x4x3x4xf32>, tensor<1x4x3x4xf32>) attributes {pith.entry = "invoke"} {
+  %ids = arith.constant dense<[0, 0, 1, 1]> : tensor<4xi64>
+  %r = pith.gather %kv, %ids axis 1 : tensor<1x2x3x4xf32>, tensor<4xi64> -> tensor<1x4x3x4xf32>
+  %rt = pith.transpose %r [0, 1, 3, 2] : tensor<1x4x3x4xf32> -> tensor<1x4x4x3xf32>
+  %p = pith.matmul %q, %rt : tensor<1x4x3x4xf32>, tensor<1x4x4x3xf32> -> tensor<1x4x3x3xf32>
+  %s = pith.softmax %p axis 3 : tensor<1x4x3x3xf32>
+  %y = pith.matmul %s, %r : tensor<1x4x3x3xf32>, tensor<1x4x3x4xf32> -> tensor<1x4x3x4xf32>
+  %b = pith.broadcast %one : tensor<1x1x3x4xf32> -> tensor<1x4x3x4xf32>
+  %bt = pith.transpose %b [0, 1, 3, 2] : tensor<1x4x3x4xf32> -> tensor<1x4x4x3xf32>
+  %p2 = pith.matmul %q, %bt : tensor<1x4x3x4xf32>, tensor<1x4x4x3xf32> -> tensor<1x4x3x3xf32>
+  %s2 = pith.softmax %p2 axis 3 : tensor<1x4x3x3xf32>
+  %y2 = pith.matmul %s2, %b : tensor<1x4x3x3xf32>, tensor<1x4x3x4xf32> -> tensor<1x4x3x4xf32>
+  return %y, %y2 : tensor<1x4x3x4xf32>, tensor<1x4x3x4xf32>
 }

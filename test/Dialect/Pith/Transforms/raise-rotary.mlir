@@ -1,4 +1,5 @@
 // RUN: pith-opt %s --pith-raise-rotary --cse --split-input-file | FileCheck %s
+// RUN: pith-opt %s --pith-raise-rotary --split-input-file --remarks-filter='pith-raise.*' --remark-format=emitRemark 2>&1 | FileCheck %s --check-prefix=REMARK
 
 pith.weight @inv : tensor<1x4x1xf32> = dense<[[[1.0], [0.5], [0.25], [0.125]]]> : tensor<1x4x1xf32>
 
@@ -136,6 +137,7 @@ func.func @cached(%x: tensor<3x4xf32>, %p: tensor<3xi64>) -> tensor<3x4xf32> att
 }
 
 // One element of the table differs.
+// REMARK: remark: {{.}}Missed] rotary {{.*}}"halves are exchanged and negated, but their tables are not known to be one cosine and one sine per pair"
 // CHECK-LABEL: func @cached_unequal
 // CHECK-NOT: pith.rope
 func.func @cached_unequal(%x: tensor<3x4xf32>, %p: tensor<3xi64>) -> tensor<3x4xf32> attributes {pith.entry = "invoke"} {

@@ -195,4 +195,15 @@ def FormBlocks : Pass<"pith-form-blocks", "::mlir::ModuleOp"> {
   let dependentDialects = ["::pith::PithDialect"];
 }
 
+def RemoveUnusedWeights : Pass<"pith-remove-unused-weights", "::mlir::ModuleOp"> {
+  let summary = "erase weights that nothing names";
+  let description = [{
+    Splitting, folding and raising leave weights behind that no operation refers to any more.
+
+    ```mlir
+    pith.weight @qkv : tensor<512x256xf32> = ...   // erased: @q, @k and @v, parts of it, took its place
+    ```
+  }];
+}
+
 #endif // PITH_TRANSFORMS_PASSES_TD
