@@ -9,6 +9,7 @@
 #include "Options.h"
 #include "Probe.h"
 #include "llvm/ADT/STLExtras.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/JSON.h"
 #include "llvm/Support/raw_ostream.h"
@@ -23,7 +24,7 @@ static ModelFlags flags(sub);
 static cl::opt<unsigned> promptTokens("p", cl::sub(sub), cl::init(512), cl::desc("tokens of the prompt"));
 static cl::opt<unsigned> newTokens("n", cl::sub(sub), cl::init(32), cl::desc("tokens to generate"));
 static cl::opt<unsigned> repetitions("r", cl::sub(sub), cl::init(5), cl::desc("repetitions"));
-static cl::opt<bool> json("json", cl::sub(sub), cl::desc("print JSON instead of a table"));
+static cl::opt<bool> printJson("json", cl::sub(sub), cl::desc("print JSON instead of a table"));
 
 namespace {
 
@@ -144,7 +145,7 @@ int run() {
                 {"prefill, share of f32 peak", "%", f32Share, 100},
                 {"int8 peak", "GOP/s", int8, 1},
                 {"prefill, share of int8 peak", "%", int8Share, 100}};
-  if (json) {
+  if (printJson) {
     json::Object object{{"model", flags.path.getValue()},     {"threads", threads},
                         {"prompt_tokens", promptTokens.getValue()}, {"new_tokens", newTokens.getValue()},
                         {"load_seconds", loadSeconds},        {"bytes_per_token", tokenBytes},

@@ -7,6 +7,7 @@
 
 #include "Commands.h"
 #include "pith/Driver/Driver.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 

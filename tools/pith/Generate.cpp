@@ -22,7 +22,7 @@ static ModelFlags flags(sub);
 static cl::opt<std::string> tokenizerPath("tokenizer", cl::Required, cl::sub(sub), cl::desc("tokenizer.json"));
 static cl::opt<std::string> prompt("prompt", cl::sub(sub), cl::desc("the text to continue"));
 static cl::opt<std::string> promptFile("prompt-file", cl::sub(sub), cl::desc("file with the text to continue"));
-static cl::opt<unsigned> count("n", cl::sub(sub), cl::init(64), cl::desc("tokens to generate at most"));
+static cl::opt<unsigned> newTokens("n", cl::sub(sub), cl::init(64), cl::desc("tokens to generate at most"));
 static cl::opt<float> temperature("temperature", cl::sub(sub), cl::init(0), cl::desc("0 (default): always the most likely token"));
 static cl::opt<unsigned> topK("top-k", cl::sub(sub), cl::init(0), cl::desc("only the k most likely tokens"));
 static cl::opt<float> topP("top-p", cl::sub(sub), cl::init(1), cl::desc("only the most likely tokens with this probability together"));
@@ -111,7 +111,7 @@ int run() {
   Clock::time_point begin = Clock::now();
   if (!printIds)
     outs() << text;
-  while (generated < count) {
+  while (generated < newTokens) {
     pith_lane lane = PITH_INIT(pith_lane);
     lane.sequence = handles.sequence;
     lane.tokens = tokens.data();

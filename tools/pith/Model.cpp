@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Model.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"

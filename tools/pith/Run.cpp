@@ -8,6 +8,7 @@
 #include "Commands.h"
 #include "Invoke.h"
 #include "Options.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
@@ -19,7 +20,7 @@ static cl::SubCommand sub("run", "run a model's exported graph on tensors from f
 static ModelFlags flags(sub);
 static cl::list<std::string> inputs("i", cl::sub(sub), cl::desc("input tensor, .pb or .npy, as NAME=FILE or FILE (by position, or the name in a .pb)"));
 static cl::opt<std::string> outputFolder("o", cl::sub(sub), cl::desc("folder for the outputs (default: print their shapes and first values)"));
-static cl::opt<std::string> format("format", cl::sub(sub), cl::init("npy"), cl::desc("output files: npy or pb"));
+static cl::opt<std::string> fileFormat("format", cl::sub(sub), cl::init("npy"), cl::desc("output files: npy or pb"));
 
 bool pith::tool::invoke(Model &model, std::vector<Tensor> &inputs, std::vector<Tensor> &outputs, std::string &error) {
   std::vector<pith_tensor> views;
@@ -53,8 +54,8 @@ static void print(const Tensor &tensor) {
 }
 
 static int run() {
-  if (format != "npy" && format != "pb") {
-    errs() << "pith: --format: unknown format '" << format << "'; formats are npy, pb\n";
+  if (fileFormat != "npy" && fileFormat != "pb") {
+    errs() << "pith: --format: unknown format '" << fileFormat << "'; formats are npy, pb\n";
     return 2;
   }
   std::vector<Tensor> given;
@@ -93,7 +94,7 @@ static int run() {
       continue;
     }
     SmallString<128> path(outputFolder);
-    sys::path::append(path, "output_" + Twine(i) + "." + format);
+    sys::path::append(path, "output_" + Twine(i) + "." + fileFormat);
     if (!writeTensor(std::string(path), tensor, error)) {
       errs() << "pith: " << error << "\n";
       return 1;

@@ -9,6 +9,7 @@
 #include "Invoke.h"
 #include "Options.h"
 #include "llvm/ADT/StringExtras.h"
+#include "llvm/ADT/SmallString.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Path.h"
@@ -22,8 +23,8 @@ using namespace pith::tool;
 static cl::SubCommand sub("test", "compile models in the ONNX test-data layout and compare their outputs");
 static cl::list<std::string> folders(cl::Positional, cl::OneOrMore, cl::sub(sub),
                                      cl::desc("<folder with model.onnx and test_data_set_*, or folders of such>…"));
-static cl::opt<double> rtol("rtol", cl::sub(sub), cl::init(1e-3), cl::desc("relative tolerance"));
-static cl::opt<double> atol("atol", cl::sub(sub), cl::init(1e-7), cl::desc("absolute tolerance"));
+static cl::opt<double> relativeTolerance("rtol", cl::sub(sub), cl::init(1e-3), cl::desc("relative tolerance"));
+static cl::opt<double> absoluteTolerance("atol", cl::sub(sub), cl::init(1e-7), cl::desc("absolute tolerance"));
 static cl::opt<Precision> precision("precision", cl::sub(sub), cl::init(Precision::Exact),
                                     cl::desc("how to multiply with quantized weights:"),
                                     cl::values(clEnumValN(Precision::Exact, "exact", "in f32"),
@@ -85,7 +86,7 @@ std::string compare(const Tensor &found, const Tensor &expected, double &worst) 
     double a = found.at(i), b = expected.at(i);
     if (a == b || (std::isnan(a) && std::isnan(b)))
       continue;
-    double difference = std::fabs(a - b), bound = atol + rtol * std::fabs(b);
+    double difference = std::fabs(a - b), bound = absoluteTolerance + relativeTolerance * std::fabs(b);
     if (difference <= bound) {
       worst = std::max(worst, difference / bound);
       continue;

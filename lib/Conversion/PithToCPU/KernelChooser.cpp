@@ -288,7 +288,7 @@ bool KernelChooser::chooseLinear(LinearOp op) {
     norm = nullptr;
   }
 
-  Dims shape = t.dims(op.getX());
+  Dims shape = t.dims(x);
   OpFoldResult rows = t.product(ArrayRef(shape).drop_back());
   int64_t columns = spec.layout.glu ? spec.layout.n / 2 : spec.layout.n;
   Value biasVector = biases.empty() ? Value() : packVectors(t, op, biases);
@@ -467,7 +467,6 @@ bool KernelChooser::chooseCacheAttention(CacheAttentionOp op) {
   spec.window = op.getWindow();
   spec.sinks = bool(op.getSinks());
   spec.alibi = bool(op.getAlibi());
-  Dims shape = t.dims(op.getResult());
   Call call;
   Value q = rows2D(t, op.getQ());
   call.in(q);

@@ -37,6 +37,8 @@ func::FuncOp LoopOutliner::build(scf::ParallelOp loop, ArrayRef<Value> captured)
     types.push_back(value.getType());
   auto function = func::FuncOp::create(loc, "loop", b.getFunctionType(types, {}));
   function.setPrivate();
+  // Inlined, the loops of an entry would be one huge function that takes LLVM long.
+  function->setAttr("passthrough", b.getArrayAttr(b.getStringAttr("noinline")));
   Block *entry = function.addEntryBlock();
   b.setInsertionPointToStart(entry);
   IRMapping map;

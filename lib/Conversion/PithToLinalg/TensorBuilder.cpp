@@ -28,6 +28,37 @@ static OpFoldResult multiply(OpBuilder &b, Location loc, OpFoldResult x, OpFoldR
       .getResult();
 }
 
+/// The operand that has the same size in dimension `i` as the result of an operation that is not lowered yet.
+static Value sameSize(Operation *op, int64_t i) {
+  if (isa<RMSNormOp, LayerNormOp, RopeOp, ActivationOp, GLUOp, SoftmaxOp, CumSumOp, LinearOp, EmbeddingOp,
+          CacheAttentionOp, AttentionOp>(op)) {
+    Value first = op->getOperand(0);
+    return i < llvm::cast<RankedTensorType>(first.getType()).getRank() ? first : Value();
+  }
+  if (OpTrait::hasElementwiseMappableTraits(op))
+    for (Value operand : op->getOperands())
+      if (isa<RankedTensorType>(operand.getType()))
+        return operand;
+  return {};
+}
+
+/// The `dims` operand that says the size, for operations that have such.
+static Value statedSize(Operation *op, int64_t i) {
+  auto find = [&](auto shaped) -> Value {
+    auto type = llvm::cast<RankedTensorType>(shaped.getResult().getType());
+    return shaped.getDims()[type.getDynamicDimIndex(i)];
+  };
+  if (auto reshape = dyn_cast<ReshapeOp>(op))
+    return find(reshape);
+  if (auto broadcast = dyn_cast<BroadcastOp>(op))
+    return find(broadcast);
+  if (auto iota = dyn_cast<IotaOp>(op))
+    return find(iota);
+  if (auto update = dyn_cast<CacheUpdateOp>(op))
+    return find(update);
+  return {};
+}
+
 OpFoldResult pith::getDim(OpBuilder &b, Location loc, Value tensor, int64_t i) {
   auto type = llvm::cast<RankedTensorType>(tensor.getType());
   if (!type.isDynamicDim(i))
@@ -55,6 +86,10 @@ OpFoldResult pith::getDim(OpBuilder &b, Location loc, Value tensor, int64_t i) {
   }
   if (auto op = dyn_cast_or_null<LaunchOp>(def))
     return getDim(b, loc, op.getOperands()[op.getOutputs()[cast<OpResult>(tensor).getResultNumber()]], i);
+  if (Value same = def ? sameSize(def, i) : Value())
+    return getDim(b, loc, same, i);
+  if (Value stated = def ? statedSize(def, i) : Value())
+    return getAsOpFoldResult(stated);
   if (auto op = dyn_cast_or_null<ReifyRankedShapedTypeOpInterface>(def)) {
     ReifiedRankedShapedTypeDims shapes;
     if (succeeded(op.reifyResultShapes(b, shapes)))

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The order of work: an explicit stack instead of recursion, since exported graphs are thousands of operations deep;
-// shapes; and which operands a result needs.
+// The order of work: an explicit stack instead of recursion, since exported graphs are thousands of
+// operations deep; shapes; and which operands a result needs.
 //
 //===----------------------------------------------------------------------===//
 
@@ -72,7 +72,9 @@ bool Evaluator::fail(Operation *op, const Twine &why) {
 // Queries
 //===----------------------------------------------------------------------===//
 
-const Evaluator::Shape *Evaluator::shape(Value value) { return run(value, false) ? &*node(value).shape : nullptr; }
+const Evaluator::Shape *Evaluator::shape(Value value) {
+  return run(value, false) ? &*node(value).shape : nullptr;
+}
 
 const Evaluator::Node *Evaluator::evaluate(Value value) { return run(value, true) ? &node(value) : nullptr; }
 
@@ -100,9 +102,11 @@ bool Evaluator::run(Value root, bool rootData) {
     if (!result) {
       auto argument = cast<BlockArgument>(value);
       auto func = dyn_cast_or_null<FunctionOpInterface>(argument.getOwner()->getParentOp());
-      StringAttr name = func ? func.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kNameAttr) : StringAttr();
+      StringAttr name =
+          func ? func.getArgAttrOfType<StringAttr>(argument.getArgNumber(), kNameAttr) : StringAttr();
       return fail(nullptr, Twine("depends on the input '") +
-                               (name ? name.getValue().str() : std::to_string(argument.getArgNumber())) + "'");
+                               (name ? name.getValue().str() : std::to_string(argument.getArgNumber())) +
+                               "'");
     }
     Operation *op = result.getOwner();
     if (op->getNumResults() != 1 || op->getNumRegions() != 0)
@@ -110,7 +114,8 @@ bool Evaluator::run(Value root, bool rootData) {
     Node &target = node(value);
     if (!target.shape && (!type || type.hasStaticShape()))
       target.shape = type ? Shape(type.getShape()) : Shape();
-    // What is missing: for a shape, the operands' shapes and the scalars; for data, the data (a size needs none).
+    // What is missing: for a shape, the operands' shapes and the scalars; for data, the data (a size needs
+    // none).
     size_t before = stack.size();
     bool needsShape = !target.shape;
     for (Value operand : op->getOperands()) {
@@ -154,10 +159,10 @@ bool Evaluator::computeShape(OpResult value, Node &result) {
   };
   bool known =
       llvm::TypeSwitch<Operation *, bool>(op)
-          .Case<ReshapeOp, BroadcastOp, IotaOp, CacheUpdateOp>([&](auto shaped) { return fill(shaped.getDims()); })
-          .Case<tensor::EmptyOp, tensor::SplatOp>([&](auto shaped) {
-            return fill(shaped->getOperands().take_back(type.getNumDynamicDims()));
-          })
+          .Case<ReshapeOp, BroadcastOp, IotaOp, CacheUpdateOp>(
+              [&](auto shaped) { return fill(shaped.getDims()); })
+          .Case<tensor::EmptyOp, tensor::SplatOp>(
+              [&](auto shaped) { return fill(shaped->getOperands().take_back(type.getNumDynamicDims())); })
           .Case<TransposeOp>([&](TransposeOp transpose) {
             for (auto [i, from] : llvm::enumerate(transpose.getPermutation()))
               shape[i] = input(0)[from];

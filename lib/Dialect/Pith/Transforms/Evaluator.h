@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Computes values of shape, mask and position code for given inputs, index by index: what a proof by cases looks
-// at, and the plain semantics of these operations. Shapes are computed without the data where that suffices, so the
-// shape of a value behind a whole network costs nothing.
+// Computes values of shape, mask and position code for given inputs, index by index: what a proof by cases
+// looks at, and the plain semantics of these operations. Shapes are computed without the data where that
+// suffices, so the shape of a value behind a whole network costs nothing.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_DIALECT_PITH_TRANSFORMS_EVALUATOR_H
@@ -24,7 +24,8 @@
 
 namespace pith {
 
-/// One element: a float as double (already rounded to its type), anything else as a sign-extended integer (i1: 0, 1).
+/// One element: a float as double (already rounded to its type), anything else as a sign-extended integer
+/// (i1: 0, 1).
 union Element {
   double real;
   int64_t integer;
@@ -53,7 +54,8 @@ public:
     int64_t count() const;
   };
 
-  /// Values of at most `wholeLimit` elements are computed once and kept; larger ones element by element on demand.
+  /// Values of at most `wholeLimit` elements are computed once and kept; larger ones element by element on
+  /// demand.
   explicit Evaluator(int64_t wholeLimit = 1 << 16) : wholeLimit(wholeLimit) {}
 
   void bind(mlir::Value value, ConcreteTensor tensor);
@@ -84,8 +86,9 @@ private:
   mlir::Operation *failedOp = nullptr;
 };
 
-/// The reader of `op`'s result, given its operands and the result's shape; null if `op` is not one that can be
-/// evaluated. The readers of elementwise operations, and of all others (EvaluatorElementwise.cpp, EvaluatorTensor.cpp).
+/// The reader of `op`'s result, given its operands and the result's shape; null if `op` is not one that can
+/// be evaluated. The readers of elementwise operations, and of all others (EvaluatorElementwise.cpp,
+/// EvaluatorTensor.cpp).
 Evaluator::Reader readElementwise(mlir::Operation *op, llvm::ArrayRef<Evaluator::Node *> operands);
 Evaluator::Reader readTensorOp(mlir::Operation *op, llvm::ArrayRef<Evaluator::Node *> operands,
                                const Evaluator::Shape &result);

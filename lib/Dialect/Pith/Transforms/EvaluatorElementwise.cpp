@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Undefined results (division by zero, a float outside the integer's range) become some defined value instead of a
-// trap: exported graphs compute them in branches that a select drops.
+// Undefined results (division by zero, a float outside the integer's range) become some defined value instead
+// of a trap: exported graphs compute them in branches that a select drops.
 //
 //===----------------------------------------------------------------------===//
 
@@ -111,7 +111,8 @@ Evaluator::Reader pith::readElementwise(Operation *op, ArrayRef<Evaluator::Node 
   Type from = getElementTypeOrSelf(op->getOperand(0).getType());
   // A scalar operand beside tensors (the condition of a select) serves all elements.
   auto at = [](const Node *node, int64_t i) { return node->read(node->shape->empty() ? 0 : i); };
-  Node *a = operands[0], *b = operands.size() > 1 ? operands[1] : nullptr, *c = operands.size() > 2 ? operands[2] : nullptr;
+  Node *a = operands[0], *b = operands.size() > 1 ? operands[1] : nullptr,
+       *c = operands.size() > 2 ? operands[2] : nullptr;
   auto integer = [=](auto function) -> Reader {
     return [=](int64_t i) {
       Element out;
@@ -149,40 +150,44 @@ Evaluator::Reader pith::readElementwise(Operation *op, ArrayRef<Evaluator::Node 
       .Case<arith::AndIOp>([&](auto) { return integer([](int64_t x, int64_t y) { return x & y; }); })
       .Case<arith::OrIOp>([&](auto) { return integer([](int64_t x, int64_t y) { return x | y; }); })
       .Case<arith::XOrIOp>([&](auto) { return integer([](int64_t x, int64_t y) { return x ^ y; }); })
-      .Case<arith::MaxSIOp>([&](auto) { return integer([](int64_t x, int64_t y) { return std::max(x, y); }); })
-      .Case<arith::MinSIOp>([&](auto) { return integer([](int64_t x, int64_t y) { return std::min(x, y); }); })
-      .Case<arith::MaxUIOp>([&](auto) { return integer([u](int64_t x, int64_t y) { return std::max(u(x), u(y)); }); })
-      .Case<arith::MinUIOp>([&](auto) { return integer([u](int64_t x, int64_t y) { return std::min(u(x), u(y)); }); })
+      .Case<arith::MaxSIOp>(
+          [&](auto) { return integer([](int64_t x, int64_t y) { return std::max(x, y); }); })
+      .Case<arith::MinSIOp>(
+          [&](auto) { return integer([](int64_t x, int64_t y) { return std::min(x, y); }); })
+      .Case<arith::MaxUIOp>(
+          [&](auto) { return integer([u](int64_t x, int64_t y) { return std::max(u(x), u(y)); }); })
+      .Case<arith::MinUIOp>(
+          [&](auto) { return integer([u](int64_t x, int64_t y) { return std::min(u(x), u(y)); }); })
       .Case<arith::DivSIOp>([&](auto) {
-        return integer([](int64_t x, int64_t y) { return y == 0 || y == -1 ? int64_t(0 - uint64_t(x) * (y != 0)) : x / y; });
+        return integer([](int64_t x, int64_t y) {
+          return y == 0 || y == -1 ? int64_t(0 - uint64_t(x) * (y != 0)) : x / y;
+        });
       })
-      .Case<arith::RemSIOp>([&](auto) {
-        return integer([](int64_t x, int64_t y) { return y == 0 || y == -1 ? 0 : x % y; });
-      })
-      .Case<arith::DivUIOp>([&](auto) {
-        return integer([u](int64_t x, int64_t y) { return u(y) ? u(x) / u(y) : 0; });
-      })
-      .Case<arith::RemUIOp>([&](auto) {
-        return integer([u](int64_t x, int64_t y) { return u(y) ? u(x) % u(y) : 0; });
-      })
+      .Case<arith::RemSIOp>(
+          [&](auto) { return integer([](int64_t x, int64_t y) { return y == 0 || y == -1 ? 0 : x % y; }); })
+      .Case<arith::DivUIOp>(
+          [&](auto) { return integer([u](int64_t x, int64_t y) { return u(y) ? u(x) / u(y) : 0; }); })
+      .Case<arith::RemUIOp>(
+          [&](auto) { return integer([u](int64_t x, int64_t y) { return u(y) ? u(x) % u(y) : 0; }); })
       .Case<arith::FloorDivSIOp>([&](auto) { return integer(floorDivide); })
       .Case<arith::CeilDivSIOp>([&](auto) {
-        return integer([](int64_t x, int64_t y) { return int64_t(0 - uint64_t(floorDivide(int64_t(0 - uint64_t(x)), y))); });
+        return integer([](int64_t x, int64_t y) {
+          return int64_t(0 - uint64_t(floorDivide(int64_t(0 - uint64_t(x)), y)));
+        });
       })
       .Case<arith::CeilDivUIOp>([&](auto) {
         return integer([u](int64_t x, int64_t y) { return u(y) ? u(x) / u(y) + (u(x) % u(y) != 0) : 0; });
       })
-      .Case<arith::ShLIOp>([&](auto) {
-        return integer([](uint64_t x, uint64_t y) { return y < 64 ? x << y : 0; });
-      })
-      .Case<arith::ShRSIOp>([&](auto) {
-        return integer([](int64_t x, uint64_t y) { return x >> std::min<uint64_t>(y, 63); });
-      })
-      .Case<arith::ShRUIOp>([&](auto) {
-        return integer([u](int64_t x, uint64_t y) { return y < 64 ? u(x) >> y : 0; });
-      })
-      .Case<math::AbsIOp>([&](auto) { return integer([](int64_t x, int64_t) { return x < 0 ? 0 - uint64_t(x) : x; }); })
-      .Case<arith::ExtUIOp, arith::IndexCastUIOp>([&](auto) { return integer([u](int64_t x, int64_t) { return u(x); }); })
+      .Case<arith::ShLIOp>(
+          [&](auto) { return integer([](uint64_t x, uint64_t y) { return y < 64 ? x << y : 0; }); })
+      .Case<arith::ShRSIOp>(
+          [&](auto) { return integer([](int64_t x, uint64_t y) { return x >> std::min<uint64_t>(y, 63); }); })
+      .Case<arith::ShRUIOp>(
+          [&](auto) { return integer([u](int64_t x, uint64_t y) { return y < 64 ? u(x) >> y : 0; }); })
+      .Case<math::AbsIOp>(
+          [&](auto) { return integer([](int64_t x, int64_t) { return x < 0 ? 0 - uint64_t(x) : x; }); })
+      .Case<arith::ExtUIOp, arith::IndexCastUIOp>(
+          [&](auto) { return integer([u](int64_t x, int64_t) { return u(x); }); })
       .Case<arith::ExtSIOp, arith::IndexCastOp>([&](auto) {
         bool isBool = from.isInteger(1);
         return integer([isBool](int64_t x, int64_t) { return isBool ? -x : x; });
@@ -196,10 +201,14 @@ Evaluator::Reader pith::readElementwise(Operation *op, ArrayRef<Evaluator::Node 
         arith::CmpFPredicate predicate = cmp.getPredicate();
         return fromReal([=](double x, double y) { return int64_t(compareFloats(predicate, x, y)); });
       })
-      .Case<math::IsNaNOp>([&](auto) { return fromReal([](double x, double) { return int64_t(std::isnan(x)); }); })
-      .Case<math::IsInfOp>([&](auto) { return fromReal([](double x, double) { return int64_t(std::isinf(x)); }); })
-      .Case<math::IsFiniteOp>([&](auto) { return fromReal([](double x, double) { return int64_t(std::isfinite(x)); }); })
-      .Case<arith::FPToSIOp, arith::FPToUIOp>([&](auto) { return fromReal([](double x, double) { return toInteger(x); }); })
+      .Case<math::IsNaNOp>(
+          [&](auto) { return fromReal([](double x, double) { return int64_t(std::isnan(x)); }); })
+      .Case<math::IsInfOp>(
+          [&](auto) { return fromReal([](double x, double) { return int64_t(std::isinf(x)); }); })
+      .Case<math::IsFiniteOp>(
+          [&](auto) { return fromReal([](double x, double) { return int64_t(std::isfinite(x)); }); })
+      .Case<arith::FPToSIOp, arith::FPToUIOp>(
+          [&](auto) { return fromReal([](double x, double) { return toInteger(x); }); })
       .Case<arith::SIToFPOp>([&](auto) {
         bool isBool = from.isInteger(1);
         return toReal([isBool](int64_t x) { return double(isBool ? -x : x); });
@@ -240,8 +249,7 @@ Evaluator::Reader pith::readElementwise(Operation *op, ArrayRef<Evaluator::Node 
           return out;
         };
       })
-      .Case<arith::SelectOp>([&](auto) -> Reader {
-        return [=](int64_t i) { return at(a, i).integer ? at(b, i) : at(c, i); };
-      })
+      .Case<arith::SelectOp>(
+          [&](auto) -> Reader { return [=](int64_t i) { return at(a, i).integer ? at(b, i) : at(c, i); }; })
       .Default([](Operation *) { return Reader(); });
 }

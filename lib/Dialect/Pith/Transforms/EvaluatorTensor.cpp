@@ -239,11 +239,14 @@ static Reader readReduce(ReduceOp op, Node *source, const Shape &result) {
     for (int64_t size : extent)
       count *= size;
     bool sums = kind == ReduceKind::Sum || kind == ReduceKind::Mean;
-    double real = sums ? 0.0 : kind == ReduceKind::Prod ? 1.0 : kind == ReduceKind::Max ? -INFINITY : INFINITY;
-    int64_t integer = sums ? 0
-                      : kind == ReduceKind::Prod  ? 1
-                      : kind == ReduceKind::Max ? std::numeric_limits<int64_t>::min()
-                                                : std::numeric_limits<int64_t>::max();
+    double real = sums                       ? 0.0
+                  : kind == ReduceKind::Prod ? 1.0
+                  : kind == ReduceKind::Max  ? -INFINITY
+                                             : INFINITY;
+    int64_t integer = sums                       ? 0
+                      : kind == ReduceKind::Prod ? 1
+                      : kind == ReduceKind::Max  ? std::numeric_limits<int64_t>::min()
+                                                 : std::numeric_limits<int64_t>::max();
     for (int64_t n = 0; n < count; ++n) {
       Shape at = coordinates(extent, n);
       for (size_t d = 0; d < at.size(); ++d)
@@ -422,13 +425,15 @@ Reader pith::readTensorOp(Operation *op, ArrayRef<Node *> operands, const Shape 
         };
       })
       .Case<tensor::ExtractSliceOp>([&](tensor::ExtractSliceOp slice) { return readSlice(slice, operands); })
-      .Case<tensor::InsertSliceOp>([&](tensor::InsertSliceOp slice) { return readInsertSlice(slice, operands, result); })
+      .Case<tensor::InsertSliceOp>(
+          [&](tensor::InsertSliceOp slice) { return readInsertSlice(slice, operands, result); })
       .Case<tensor::ConcatOp>([&](tensor::ConcatOp concat) { return readConcat(concat, operands, result); })
       .Case<MatmulOp>([&](MatmulOp matmul) { return readMatmul(matmul, operands[0], operands[1], result); })
       .Case<ReduceOp>([&](ReduceOp reduce) { return readReduce(reduce, operands[0], result); })
       .Case<CumSumOp>([&](CumSumOp sum) { return readCumSum(sum, operands[0], result); })
       .Case<GatherOp>([&](GatherOp gather) { return readGather(gather, operands[0], operands[1], result); })
-      .Case<GatherNDOp>([&](GatherNDOp gather) { return readGatherND(gather, operands[0], operands[1], result); })
+      .Case<GatherNDOp>(
+          [&](GatherNDOp gather) { return readGatherND(gather, operands[0], operands[1], result); })
       .Case<ScatterNDOp>([&](auto) { return readScatterND(operands[0], operands[1], operands[2], result); })
       .Case<CacheUpdateOp>([&](CacheUpdateOp update) { return readCacheUpdate(update, operands, result); })
       .Default([](Operation *) { return Reader(); });

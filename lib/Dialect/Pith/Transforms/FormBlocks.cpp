@@ -5,9 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// In the graph of operations that depend on the tokens, the dominators of the result are exactly the values that every
-// way from the tokens passes: the residual stream between sublayers, since the stream bypasses each of them. Values
-// that do not depend on tokens (rotary tables, constants) take no part, so they never tie two blocks together.
+// In the graph of operations that depend on the tokens, the dominators of the result are exactly the values
+// that every way from the tokens passes: the residual stream between sublayers, since the stream bypasses
+// each of them. Values that do not depend on tokens (rotary tables, constants) take no part, so they never
+// tie two blocks together.
 //
 //===----------------------------------------------------------------------===//
 
@@ -48,7 +49,8 @@ OpSet dependentOn(Value tokens) {
   return ordered;
 }
 
-/// Immediate dominators of the operations on the way from the tokens to `sink`; null is the tokens themselves.
+/// Immediate dominators of the operations on the way from the tokens to `sink`; null is the tokens
+/// themselves.
 class Dominators {
 public:
   Dominators(Value tokens, const OpSet &dependent, Operation *sink) {
@@ -110,7 +112,8 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
   }
 
   void missed(func::FuncOp func, Location loc, StringRef why) {
-    // Keys and values that are outputs tie the exported entry's blocks together; its step entry has the blocks.
+    // Keys and values that are outputs tie the exported entry's blocks together; its step entry has the
+    // blocks.
     bool hasStep = llvm::any_of(getOperation().getOps<func::FuncOp>(), [&](func::FuncOp other) {
       auto kind = other->getAttrOfType<StringAttr>(kEntryAttr);
       return other != func && kind && kind == "step";
@@ -152,7 +155,8 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
       return missed(func, func.getLoc(), "no attention on the way from the tokens to the first output");
     SmallVector<Value> bounds = findBounds(cuts, attentions, dominators);
     if (bounds.size() < 2)
-      return missed(func, attentions.front()->getLoc(), "no value that all tokens' data passes bounds the attention");
+      return missed(func, attentions.front()->getLoc(),
+                    "no value that all tokens' data passes bounds the attention");
     SmallVector<Span> spans;
     for (size_t i = 0; i + 1 < bounds.size(); ++i) {
       spans.push_back(collect(bounds[i], bounds[i + 1], dependent));
@@ -164,12 +168,14 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
       span.start = stream; // what the block before gives
       stream = outline(span, i);
     }
-    remark::passed(func.getLoc(), remark::RemarkOpts::name("blocks").category(getArgument()).function(func.getName()))
+    remark::passed(func.getLoc(),
+                   remark::RemarkOpts::name("blocks").category(getArgument()).function(func.getName()))
         << remark::add("blocks: {0}", spans.size());
   }
 
   /// Values of the stream: one in front of each attention, and one behind the last.
-  SmallVector<Value> findBounds(ArrayRef<Operation *> cuts, ArrayRef<Operation *> attentions, const Dominators &dominators) {
+  SmallVector<Value> findBounds(ArrayRef<Operation *> cuts, ArrayRef<Operation *> attentions,
+                                const Dominators &dominators) {
     llvm::DenseMap<Operation *, unsigned> position;
     for (auto [i, cut] : llvm::enumerate(cuts))
       position[cut] = i;
@@ -198,7 +204,8 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     // The last block ends before the wanted rows are taken, and where the one before it would.
     int64_t limit = cuts.size();
     for (auto [i, cut] : llvm::enumerate(cuts))
-      if (auto gather = dyn_cast<GatherOp>(cut); gather && int64_t(i) > starts.back() && isa<BlockArgument>(gather.getIndices()))
+      if (auto gather = dyn_cast<GatherOp>(cut);
+          gather && int64_t(i) > starts.back() && isa<BlockArgument>(gather.getIndices()))
         limit = std::min<int64_t>(limit, i);
     int64_t inside = attentionEnd(attentions.back(), cuts, position, dominators);
     int64_t end = lastStreamCut(limit - 1);
@@ -221,7 +228,8 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
 
   /// The index of the last cut that does not depend on `attention`.
   static int64_t attentionEnd(Operation *attention, ArrayRef<Operation *> cuts,
-                              const llvm::DenseMap<Operation *, unsigned> &position, const Dominators &dominators) {
+                              const llvm::DenseMap<Operation *, unsigned> &position,
+                              const Dominators &dominators) {
     Operation *op = dominators.of(attention);
     while (op && !position.count(op))
       op = dominators.of(op);
@@ -239,13 +247,15 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     // Constants and what is computed from constants alone follow their only users.
     auto follows = [&](Operation *op) {
       return op && op->getNumRegions() == 0 && isPure(op) && !op->hasTrait<OpTrait::ConstantLike>() &&
-             llvm::all_of(op->getOperands(), [&](Value operand) { return operand.getDefiningOp() != nullptr; }) &&
-             !isa<tensor::DimOp>(op) && llvm::all_of(op->getUsers(), [&](Operation *user) { return found.contains(user); });
+             llvm::all_of(op->getOperands(),
+                          [&](Value operand) { return operand.getDefiningOp() != nullptr; }) &&
+             !isa<tensor::DimOp>(op) &&
+             llvm::all_of(op->getUsers(), [&](Operation *user) { return found.contains(user); });
     };
     for (size_t i = 0; i < found.size(); ++i)
       for (Value operand : found[i]->getOperands())
-        if (Operation *op = operand.getDefiningOp(); op && operand != start && !dependent.contains(op) && follows(op) &&
-                                                     onlyConstantsBehind(op))
+        if (Operation *op = operand.getDefiningOp();
+            op && operand != start && !dependent.contains(op) && follows(op) && onlyConstantsBehind(op))
           found.insert(op);
     for (Operation &op : *end.getParentBlock())
       if (found.contains(&op))
@@ -282,7 +292,8 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     llvm::SetVector<Value> states;
     for (Operation *op : span.ops)
       for (Value operand : op->getOperands())
-        if (isa<KVType>(operand.getType()) && !(operand.getDefiningOp() && span.ops.contains(operand.getDefiningOp())))
+        if (isa<KVType>(operand.getType()) &&
+            !(operand.getDefiningOp() && span.ops.contains(operand.getDefiningOp())))
           states.insert(operand);
     SmallVector<Value> outputs{span.end}, inputs{span.start};
     for (Value state : states) {
@@ -302,8 +313,8 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     OpBuilder builder(last);
     Location loc = last->getLoc();
     auto block = BlockOp::create(builder, loc, ValueRange(outputs).getTypes()[0],
-                                 TypeRange(ValueRange(outputs).drop_front()), builder.getI64IntegerAttr(index),
-                                 span.start, states.getArrayRef());
+                                 TypeRange(ValueRange(outputs).drop_front()),
+                                 builder.getI64IntegerAttr(index), span.start, states.getArrayRef());
     Block *body = builder.createBlock(&block.getBody(), {}, ValueRange(inputs).getTypes(),
                                       SmallVector<Location>(inputs.size(), loc));
     for (auto [outer, inner] : llvm::zip(outputs, block->getResults()))

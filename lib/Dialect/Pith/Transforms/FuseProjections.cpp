@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A projection's place in the fused one is its role (query, key, value; gate, up), never its order in the file, so that
-// the same weights end up stacked alike in every entry and in every exporter's spelling.
+// A projection's place in the fused one is its role (query, key, value; gate, up), never its order in the
+// file, so that the same weights end up stacked alike in every entry and in every exporter's spelling.
 //
 //===----------------------------------------------------------------------===//
 
@@ -62,8 +62,8 @@ std::optional<Role> attentionRole(LinearOp linear) {
         continue;
       }
       Operation *user = use.getOwner();
-      bool passes = isa<tensor::ExtractSliceOp, tensor::ConcatOp, tensor::CastOp, ReshapeOp, TransposeOp, BroadcastOp,
-                        RopeOp, RMSNormOp, LayerNormOp, CacheUpdateOp>(user) ||
+      bool passes = isa<tensor::ExtractSliceOp, tensor::ConcatOp, tensor::CastOp, ReshapeOp, TransposeOp,
+                        BroadcastOp, RopeOp, RMSNormOp, LayerNormOp, CacheUpdateOp>(user) ||
                     OpTrait::hasElementwiseMappableTraits(user);
       if (passes)
         reached.insert(user->getResult(0));
@@ -88,9 +88,10 @@ bool canStack(LinearOp a, LinearOp b) {
 /// The value furthest up with the same tokens: sizes taken from it are not shape code among the layers.
 Value tokensOf(Value value) {
   while (Operation *op = value.getDefiningOp()) {
-    bool keepsTokens = isa<LinearOp, RMSNormOp, LayerNormOp, RopeOp, ActivationOp, GLUOp, EmbeddingOp, CacheAttentionOp,
-                           AttentionOp>(op) ||
-                       (OpTrait::hasElementwiseMappableTraits(op) && isa<RankedTensorType>(op->getOperand(0).getType()));
+    bool keepsTokens =
+        isa<LinearOp, RMSNormOp, LayerNormOp, RopeOp, ActivationOp, GLUOp, EmbeddingOp, CacheAttentionOp,
+            AttentionOp>(op) ||
+        (OpTrait::hasElementwiseMappableTraits(op) && isa<RankedTensorType>(op->getOperand(0).getType()));
     if (keepsTokens)
       value = op->getOperand(0);
     else if (auto gather = dyn_cast<GatherOp>(op);
@@ -124,8 +125,9 @@ void fuse(ArrayRef<LinearOp> linears) {
     shape.back() = size;
     return RankedTensorType::get(shape, getElementTypeOrSelf(first.getType()));
   };
-  Value fused = LinearOp::create(builder, loc, shapeWith(channels), first.getX(), builder.getArrayAttr(weights),
-                                 biases.empty() ? ArrayAttr() : builder.getArrayAttr(biases), first.getKMajorAttr());
+  Value fused =
+      LinearOp::create(builder, loc, shapeWith(channels), first.getX(), builder.getArrayAttr(weights),
+                       biases.empty() ? ArrayAttr() : builder.getArrayAttr(biases), first.getKMajorAttr());
   // Sizes of the tokens, the same for all slices.
   SmallVector<OpFoldResult> sizes;
   RankedTensorType type = shapeWith(channels);
@@ -140,7 +142,8 @@ void fuse(ArrayRef<LinearOp> linears) {
     Value axis = arith::ConstantIndexOp::create(builder, loc, d);
     sizes.push_back(tensor::DimOp::create(builder, loc, source, axis).getResult());
   }
-  SmallVector<OpFoldResult> offsets(type.getRank(), builder.getIndexAttr(0)), strides(type.getRank(), builder.getIndexAttr(1));
+  SmallVector<OpFoldResult> offsets(type.getRank(), builder.getIndexAttr(0)),
+      strides(type.getRank(), builder.getIndexAttr(1));
   int64_t offset = 0;
   sizes.push_back({});
   for (LinearOp linear : linears) {
@@ -148,8 +151,8 @@ void fuse(ArrayRef<LinearOp> linears) {
     offsets.back() = builder.getIndexAttr(offset);
     sizes.back() = builder.getIndexAttr(size);
     offset += size;
-    Value slice = tensor::ExtractSliceOp::create(builder, linear.getLoc(), cast<RankedTensorType>(linear.getType()),
-                                                 fused, offsets, sizes, strides);
+    Value slice = tensor::ExtractSliceOp::create(
+        builder, linear.getLoc(), cast<RankedTensorType>(linear.getType()), fused, offsets, sizes, strides);
     linear.getResult().replaceAllUsesWith(slice);
   }
   for (LinearOp linear : linears)

@@ -19,8 +19,9 @@ void pith::buildRaisePipeline(OpPassManager &pm, const RaiseOptions &options) {
   };
   pm.addPass(createWidenFloats());
   simplify();
-  // Each recognises what the ones before have named, and all see through views: norms and activations need only
-  // arithmetic, projections clear the way to heads, rotation must be known before the products of attention are.
+  // Each recognises what the ones before have named, and all see through views: norms and activations need
+  // only arithmetic, projections clear the way to heads, rotation must be known before the products of
+  // attention are.
   pm.addPass(createRaiseNorms());
   pm.addPass(createRaiseActivations());
   pm.addPass(createRaiseLinear());

@@ -6,9 +6,10 @@
 //===----------------------------------------------------------------------===//
 //
 // Walks from the logits back to the token ids and rebuilds every value on the way as a function of one row
-// (RaiseKVCacheRows.h), relying on what holds for all lengths of new and earlier tokens (RaiseKVCacheAnalysis.h).
-// Attention over all tokens becomes: append the rows' keys and values to the layer's state, attend over the state.
-// A lane of a step is the graph at batch 1, so nothing need be shown about batches.
+// (RaiseKVCacheRows.h), relying on what holds for all lengths of new and earlier tokens
+// (RaiseKVCacheAnalysis.h). Attention over all tokens becomes: append the rows' keys and values to the
+// layer's state, attend over the state. A lane of a step is the graph at batch 1, so nothing need be shown
+// about batches.
 //
 //===----------------------------------------------------------------------===//
 
@@ -43,14 +44,15 @@ llvm::SetVector<Value> dependentOn(Value tokens) {
   return dependent;
 }
 
-/// The last value before the logits that joins several token-dependent ones (the residual sum in front of the final
-/// norm): what follows treats each row alone, so the wanted rows are taken there.
+/// The last value before the logits that joins several token-dependent ones (the residual sum in front of the
+/// final norm): what follows treats each row alone, so the wanted rows are taken there.
 Value headInput(Value logits, const llvm::SetVector<Value> &dependent) {
   Value input = logits;
   while (Operation *op = input.getDefiningOp()) {
     if (isa<AttentionOp, EmbeddingOp, GatherOp>(op))
       break;
-    auto tokenOperands = llvm::make_filter_range(op->getOperands(), [&](Value v) { return dependent.contains(v); });
+    auto tokenOperands =
+        llvm::make_filter_range(op->getOperands(), [&](Value v) { return dependent.contains(v); });
     if (llvm::range_size(tokenOperands) != 1)
       break;
     input = *tokenOperands.begin();
@@ -103,7 +105,8 @@ struct StateBuilder {
     Location loc = op.getLoc();
     auto channels = [](Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); };
     int64_t kvHeads = op.getKvHeads();
-    auto type = KVType::get(module.getContext(), kvHeads, channels(k) / kvHeads, channels(v) / kvHeads, element);
+    auto type =
+        KVType::get(module.getContext(), kvHeads, channels(k) / kvHeads, channels(v) / kvHeads, element);
     StateOp state;
     {
       OpBuilder::InsertionGuard guard(builder);
@@ -129,7 +132,8 @@ struct StateBuilder {
     auto result = RankedTensorType::get({ShapedType::kDynamic, int64_t(op.getHeads()) * type.getValueDim()},
                                         getElementTypeOrSelf(q.getType()));
     return CacheAttentionOp::create(builder, loc, result, q, appended, sinks, alibi, op.getHeadsAttr(),
-                                    op.getScaleAttr(), op.getSoftcapAttr(), builder.getI64IntegerAttr(mask.window));
+                                    op.getScaleAttr(), op.getSoftcapAttr(),
+                                    builder.getI64IntegerAttr(mask.window));
   }
 };
 
@@ -142,8 +146,9 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
 
   void runOnOperation() override {
     if (cacheElement != "auto" && cacheElement != "f32" && cacheElement != "f16" && cacheElement != "bf16") {
-      getOperation().emitError() << "pith-raise-kv-cache: cache-element must be auto, f32, f16 or bf16, found '"
-                                 << cacheElement << "'";
+      emitError(getOperation().getLoc())
+          << "pith-raise-kv-cache: cache-element must be auto, f32, f16 or bf16, found '" << cacheElement
+          << "'";
       return signalPassFailure();
     }
     func::FuncOp exported;
@@ -161,7 +166,8 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
   void missed(func::FuncOp entry, Operation *op, StringRef reason) {
     Location loc = op ? op->getLoc() : entry.getLoc();
     std::string what = op ? (op->getName().getStringRef() + ": " + reason).str() : reason.str();
-    remark::missed(loc, remark::RemarkOpts::name("step-entry").category(getArgument()).function(entry.getName()))
+    remark::missed(loc,
+                   remark::RemarkOpts::name("step-entry").category(getArgument()).function(entry.getName()))
         << remark::reason("{0}", what);
   }
 
@@ -191,8 +197,9 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
     }
     if (Attribute name = entry.getResultAttr(logitsIndex, kNameAttr))
       step.setResultAttr(0, kNameAttr, name);
-    step.setResultAttr(0, kDimsAttr,
-                       builder.getArrayAttr({builder.getStringAttr("out_rows"), builder.getI64IntegerAttr(vocabulary)}));
+    step.setResultAttr(
+        0, kDimsAttr,
+        builder.getArrayAttr({builder.getStringAttr("out_rows"), builder.getI64IntegerAttr(vocabulary)}));
     step.addEntryBlock();
     return step;
   }
@@ -274,7 +281,8 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
                    ? arith::ExtFOp::create(builder, loc, type, result).getResult()
                    : arith::TruncFOp::create(builder, loc, type, result).getResult();
     func::ReturnOp::create(builder, loc, result);
-    remark::passed(loc, remark::RemarkOpts::name("step-entry").category(getArgument()).function(entry.getName()))
+    remark::passed(loc,
+                   remark::RemarkOpts::name("step-entry").category(getArgument()).function(entry.getName()))
         << remark::add("caches: {0}", states.states.size());
   }
 };

@@ -92,7 +92,8 @@ LogicalResult SequenceAnalysis::initialize() {
     fail(nullptr, "no input holds token ids of a dynamic number of tokens");
     return failure();
   }
-  // Different enough that no constant, S or T is taken for another; the last is longer than what a short mask shows.
+  // Different enough that no constant, S or T is taken for another; the last is longer than what a short mask
+  // shows.
   SmallVector<std::pair<int64_t, int64_t>> cases;
   if (hasPast())
     cases = {{1, 0}, {5, 0}, {1, 7}, {3, 4}, {2, 13}, {1, 300}};
@@ -125,7 +126,9 @@ void SequenceAnalysis::bindArguments(Instance &instance) {
       evaluator.bind(argument, ConcreteTensor::filled(argumentShape(type, {1}), element));
     };
     if (argument == tokenArgument) {
-      evaluator.bindShape(argument, argumentShape(type, type.getNumDynamicDims() == 1 ? ArrayRef<int64_t>{s} : ArrayRef<int64_t>{1, s}));
+      evaluator.bindShape(argument,
+                          argumentShape(type, type.getNumDynamicDims() == 1 ? ArrayRef<int64_t>{s}
+                                                                            : ArrayRef<int64_t>{1, s}));
     } else if (llvm::is_contained(pastArguments, argument)) {
       evaluator.bindShape(argument, argumentShape(refinedType(argument), {1, p}));
     } else if (has("mask")) {
@@ -134,10 +137,13 @@ void SequenceAnalysis::bindArguments(Instance &instance) {
         one.real = 1.0;
       else
         one.integer = 1;
-      evaluator.bind(argument, ConcreteTensor::filled(
-                                   argumentShape(type, type.getNumDynamicDims() == 1 ? ArrayRef<int64_t>{p + s} : ArrayRef<int64_t>{1, p + s}), one));
+      evaluator.bind(argument, ConcreteTensor::filled(argumentShape(type, type.getNumDynamicDims() == 1
+                                                                              ? ArrayRef<int64_t>{p + s}
+                                                                              : ArrayRef<int64_t>{1, p + s}),
+                                                      one));
     } else if (has("position") && type.getRank() > 0 && !isFloat) {
-      Evaluator::Shape shape = argumentShape(type, type.getNumDynamicDims() == 1 ? ArrayRef<int64_t>{s} : ArrayRef<int64_t>{1, s});
+      Evaluator::Shape shape =
+          argumentShape(type, type.getNumDynamicDims() == 1 ? ArrayRef<int64_t>{s} : ArrayRef<int64_t>{1, s});
       ConcreteTensor positions = ConcreteTensor::filled(shape, Element{});
       for (size_t i = 0; i < positions.elements.size(); ++i)
         positions.elements[i].integer = p + int64_t(i) % shape.back();
@@ -146,7 +152,8 @@ void SequenceAnalysis::bindArguments(Instance &instance) {
       bindScalar(p + s);
     } else if (!isFloat && has("seqlens")) {
       bindScalar(p + s - 1);
-    } else if (!isFloat && (has("past_sequence_length") || has("past_key_values_length") || has("past_length"))) {
+    } else if (!isFloat &&
+               (has("past_sequence_length") || has("past_key_values_length") || has("past_length"))) {
       bindScalar(p);
     } else if (!isFloat && has("logits_to_keep")) {
       bindScalar(0); // 0: all
@@ -331,8 +338,8 @@ bool SequenceAnalysis::readMaskRows(Instance &instance, AttentionOp attention, A
       if (isFloat && !(own > kHidden))
         return fail(attention, "mask hides a token from itself"), false;
       for (int64_t key = 0; key < t; ++key) {
-        bool visible = (!attention.getCausal() || key <= query + t - s) &&
-                       (window <= 0 || key > query + t - s - window);
+        bool visible =
+            (!attention.getCausal() || key <= query + t - s) && (window <= 0 || key > query + t - s - window);
         double shift = 0;
         if (node && isFloat)
           shift = read(head, query, key).real - own;
@@ -343,12 +350,14 @@ bool SequenceAnalysis::readMaskRows(Instance &instance, AttentionOp attention, A
           continue;
         ++kept;
         if (key > p)
-          return fail(attention, "attention is not causal: token " + Twine(p) + " sees token " + Twine(key)), false;
+          return fail(attention, "attention is not causal: token " + Twine(p) + " sees token " + Twine(key)),
+                 false;
         if (shift == 0 && mask.slopes.empty())
           continue;
         if (mask.slopes.empty())
           mask.slopes.assign(attention.getHeads(), 0.0f);
-        for (int64_t h = heads == 1 ? 0 : head, e = heads == 1 ? attention.getHeads() : head + 1; h < e; ++h) {
+        for (int64_t h = heads == 1 ? 0 : head, e = heads == 1 ? attention.getHeads() : head + 1; h < e;
+             ++h) {
           if (key < p && mask.slopes[h] == 0)
             mask.slopes[h] = static_cast<float>(shift / double(key - p));
           if (std::abs(shift - mask.slopes[h] * double(key - p)) > 1e-3 * (1 + std::abs(shift)))
@@ -402,7 +411,8 @@ std::optional<CausalMask> SequenceAnalysis::causalMask(AttentionOp attention) {
     const Evaluator::Shape *k = q ? instance.evaluator->shape(attention.getK()) : nullptr;
     if (!k)
       return failAs(*instance.evaluator, attention.getResult());
-    if (q->size() != 3 || k->size() != 3 || (*q)[1] != instance.tokens || (*k)[1] != instance.tokens + instance.past)
+    if (q->size() != 3 || k->size() != 3 || (*q)[1] != instance.tokens ||
+        (*k)[1] != instance.tokens + instance.past)
       return fail(attention, "keys are not all tokens of the sequence");
   }
   CausalMask mask;

@@ -5,10 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// One lane of a step is the exported graph for a batch of one: S new tokens behind P earlier ones (T = P + S), mask all
-// ones, positions P, P + 1, ... Shapes, positions and masks of that graph are computed here for several (S, P), and
-// what holds for all of them is what raising relies on: which dimension counts new tokens (S) or all tokens (T), which
-// integers are positions, which masks are causal.
+// One lane of a step is the exported graph for a batch of one: S new tokens behind P earlier ones (T = P +
+// S), mask all ones, positions P, P + 1, ... Shapes, positions and masks of that graph are computed here for
+// several (S, P), and what holds for all of them is what raising relies on: which dimension counts new tokens
+// (S) or all tokens (T), which integers are positions, which masks are causal.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_DIALECT_PITH_TRANSFORMS_RAISEKVCACHEANALYSIS_H
@@ -75,8 +75,8 @@ private:
 
   Instance makeInstance(int64_t tokens, int64_t past, int64_t wholeLimit);
   void bindArguments(Instance &instance);
-  bool readMaskRows(Instance &instance, AttentionOp attention, llvm::ArrayRef<int64_t> queries, CausalMask &mask,
-                    llvm::SmallVectorImpl<MaskRow> &rows);
+  bool readMaskRows(Instance &instance, AttentionOp attention, llvm::ArrayRef<int64_t> queries,
+                    CausalMask &mask, llvm::SmallVectorImpl<MaskRow> &rows);
   llvm::SmallVector<int64_t> constantsBehind(mlir::Value value);
   std::nullopt_t fail(mlir::Operation *op, const llvm::Twine &reason);
   std::nullopt_t failAs(const Evaluator &evaluator, mlir::Value value);

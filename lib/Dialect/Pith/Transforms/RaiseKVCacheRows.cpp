@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Order of work, layouts, integers, and the operations that treat every row alike. Those that move dimensions are in
-// RaiseKVCacheViews.cpp.
+// Order of work, layouts, integers, and the operations that treat every row alike. Those that move dimensions
+// are in RaiseKVCacheViews.cpp.
 //
 //===----------------------------------------------------------------------===//
 
@@ -87,7 +87,8 @@ Value RowBuilder::withDims(Value row, ArrayRef<int64_t> dims) {
     return row;
   // There and back again is nothing; every row form has the same rows.
   if (auto inner = row.getDefiningOp<ReshapeOp>())
-    if (auto from = dyn_cast<RankedTensorType>(inner.getSource().getType()); from && from.getRank() && from.isDynamicDim(0))
+    if (auto from = dyn_cast<RankedTensorType>(inner.getSource().getType());
+        from && from.getRank() && from.isDynamicDim(0))
       return withDims(inner.getSource(), dims);
   return ReshapeOp::create(builder, row.getLoc(), type, row, ValueRange{inputs.rows});
 }
@@ -146,7 +147,8 @@ Value RowBuilder::emit(Value value) {
   auto result = dyn_cast<OpResult>(value);
   if (!result) {
     auto argument = cast<BlockArgument>(value);
-    return fail(nullptr, "depends on input " + Twine(argument.getArgNumber()) + ", which is no token id, mask or position");
+    return fail(nullptr, "depends on input " + Twine(argument.getArgNumber()) +
+                             ", which is no token id, mask or position");
   }
   return to->axis < 0 ? emitUniform(result, *to) : emitRow(result, *to);
 }
@@ -180,8 +182,9 @@ Value RowBuilder::emitPosition(Value value, const Layout &to, int64_t offset) {
   if (offset) {
     auto type = cast<RankedTensorType>(row.getType());
     Value constant = arith::ConstantOp::create(
-        builder, loc, DenseElementsAttr::get(RankedTensorType::get({}, type.getElementType()),
-                                             builder.getIntegerAttr(type.getElementType(), offset)));
+        builder, loc,
+        DenseElementsAttr::get(RankedTensorType::get({}, type.getElementType()),
+                               builder.getIntegerAttr(type.getElementType(), offset)));
     Value offsets = BroadcastOp::create(builder, loc, type, constant, ValueRange{inputs.rows});
     row = arith::AddIOp::create(builder, loc, row, offsets);
   }
@@ -228,7 +231,8 @@ Value RowBuilder::emitUniform(OpResult value, const Layout &to) {
   if (isa<ReshapeOp>(op))
     return ReshapeOp::create(builder, op->getLoc(), result, mapping.lookup(op->getOperand(0)), ValueRange());
   if (isa<BroadcastOp>(op))
-    return BroadcastOp::create(builder, op->getLoc(), result, mapping.lookup(op->getOperand(0)), ValueRange());
+    return BroadcastOp::create(builder, op->getLoc(), result, mapping.lookup(op->getOperand(0)),
+                               ValueRange());
   if (isa<tensor::CastOp>(op))
     return mapping.lookup(op->getOperand(0));
   Operation *clone = builder.clone(*op, mapping);
@@ -249,7 +253,8 @@ Value RowBuilder::emitRow(OpResult value, const Layout &to) {
       .Case<AttentionOp>([&](AttentionOp attention) { return emitAttention(attention); })
       .Case<LinearOp, EmbeddingOp, RMSNormOp, LayerNormOp, RopeOp, ActivationOp, GLUOp>(
           [&](auto) { return emitTokenMajor(op, to); })
-      .Case<ReshapeOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>([&](auto) { return emitReshape(op, to); })
+      .Case<ReshapeOp, tensor::ExpandShapeOp, tensor::CollapseShapeOp>(
+          [&](auto) { return emitReshape(op, to); })
       .Case<tensor::CastOp>([&](auto) { return require(op->getOperand(0)); })
       .Case<BroadcastOp>([&](BroadcastOp broadcast) { return emitBroadcast(broadcast, to); })
       .Case<TransposeOp>([&](TransposeOp transpose) { return emitTranspose(transpose, to); })
@@ -267,7 +272,8 @@ Value RowBuilder::emitRow(OpResult value, const Layout &to) {
 /// The i32 value behind a widening that the user does not need.
 static Value narrowIndex(Value value) {
   auto extension = value.getDefiningOp<arith::ExtSIOp>();
-  return extension && getElementTypeOrSelf(extension.getIn().getType()).isInteger(32) ? extension.getIn() : value;
+  return extension && getElementTypeOrSelf(extension.getIn().getType()).isInteger(32) ? extension.getIn()
+                                                                                      : value;
 }
 
 Value RowBuilder::emitElementwise(Operation *op, const Layout &to) {
@@ -364,7 +370,7 @@ Value RowBuilder::emitAlongAxes(Operation *op, ArrayRef<int64_t> axes, const Lay
   else if (isa<SoftmaxOp>(op))
     result = SoftmaxOp::create(builder, loc, source.getType(), source, rowAxes.front());
   else
-    result = CumSumOp::create(builder, loc, source.getType(), source, rowAxes.front(), cast<CumSumOp>(op).getExclusive(),
-                              cast<CumSumOp>(op).getReverse());
+    result = CumSumOp::create(builder, loc, source.getType(), source, rowAxes.front(),
+                              cast<CumSumOp>(op).getExclusive(), cast<CumSumOp>(op).getReverse());
   return squeeze(result);
 }

@@ -5,10 +5,10 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The row form of a value with a sequence dimension is [rows, others...]: the sequence dimension first, then the other
-// dimensions in order, those of size 1 left out. [1, S, 256] becomes [rows, 256], [1, 4, S, 64] becomes [rows, 4, 64].
-// A value over all tokens (T) has the row form of its new tokens: what earlier tokens had there is in the cache. A
-// value without a sequence dimension stays as it is, with its sizes made static.
+// The row form of a value with a sequence dimension is [rows, others...]: the sequence dimension first, then
+// the other dimensions in order, those of size 1 left out. [1, S, 256] becomes [rows, 256], [1, 4, S, 64]
+// becomes [rows, 4, 64]. A value over all tokens (T) has the row form of its new tokens: what earlier tokens
+// had there is in the cache. A value without a sequence dimension stays as it is, with its sizes made static.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_DIALECT_PITH_TRANSFORMS_RAISEKVCACHEROWS_H
@@ -28,8 +28,8 @@ public:
     mlir::Value tokens, positions, rows;
   };
   /// Gives the attention of the step's rows: the exported op, its mask, and q, k, v as [rows, channels].
-  using AttentionBuilder =
-      llvm::function_ref<mlir::Value(AttentionOp, const CausalMask &, mlir::Value, mlir::Value, mlir::Value, mlir::Value)>;
+  using AttentionBuilder = llvm::function_ref<mlir::Value(AttentionOp, const CausalMask &, mlir::Value,
+                                                          mlir::Value, mlir::Value, mlir::Value)>;
 
   RowBuilder(SequenceAnalysis &analysis, mlir::OpBuilder &builder, Inputs inputs, AttentionBuilder attention)
       : analysis(analysis), builder(builder), inputs(inputs), buildAttention(attention) {}
@@ -46,7 +46,8 @@ public:
   mlir::Operation *culprit() const { return culpritOp; }
 
 private:
-  /// A value's dimensions without the sequence: `sizes` in order, the sequence's factor where the sequence was.
+  /// A value's dimensions without the sequence: `sizes` in order, the sequence's factor where the sequence
+  /// was.
   struct Layout {
     int64_t axis = -1; // the sequence dimension; -1: none
     SequenceDim::Kind kind = SequenceDim::Constant;

@@ -52,8 +52,8 @@ Value RowBuilder::emitBroadcast(BroadcastOp op, const Layout &to) {
   if (from->axis >= 0)
     aligned = withDims(source, dims);
   else
-    aligned = ReshapeOp::create(builder, op.getLoc(), RankedTensorType::get(dims, type.getElementType()), source,
-                                ValueRange());
+    aligned = ReshapeOp::create(builder, op.getLoc(), RankedTensorType::get(dims, type.getElementType()),
+                                source, ValueRange());
   if (aligned.getType() == type)
     return squeeze(aligned);
   // Straight to the squeezed type: unit dimensions of the result are unit in the source.
@@ -64,9 +64,11 @@ Value RowBuilder::emitBroadcast(BroadcastOp op, const Layout &to) {
   if (from->axis >= 0)
     aligned = withDims(source, squeezedDims);
   else
-    aligned = ReshapeOp::create(builder, op.getLoc(), RankedTensorType::get(squeezedDims, type.getElementType()), source,
-                                ValueRange());
-  return BroadcastOp::create(builder, op.getLoc(), rowType(source, to.squeezed()), aligned, ValueRange{inputs.rows});
+    aligned =
+        ReshapeOp::create(builder, op.getLoc(), RankedTensorType::get(squeezedDims, type.getElementType()),
+                          source, ValueRange());
+  return BroadcastOp::create(builder, op.getLoc(), rowType(source, to.squeezed()), aligned,
+                             ValueRange{inputs.rows});
 }
 
 Value RowBuilder::emitTranspose(TransposeOp op, const Layout &to) {
@@ -92,7 +94,8 @@ Value RowBuilder::emitSlice(tensor::ExtractSliceOp op, const Layout &to) {
   Value source = from ? require(op.getSource()) : Value();
   if (!source)
     return {};
-  SmallVector<OpFoldResult> offsets = op.getMixedOffsets(), sizes = op.getMixedSizes(), strides = op.getMixedStrides();
+  SmallVector<OpFoldResult> offsets = op.getMixedOffsets(), sizes = op.getMixedSizes(),
+                            strides = op.getMixedStrides();
   Location loc = op.getLoc();
   auto constantOf = [&](OpFoldResult value) -> std::optional<int64_t> {
     if (std::optional<int64_t> constant = getConstantIntValue(value))
@@ -110,7 +113,8 @@ Value RowBuilder::emitSlice(tensor::ExtractSliceOp op, const Layout &to) {
     int64_t axis = -1;
     for (auto [d, size] : llvm::enumerate(sizes))
       if (isAlways(size, 1, to.kind == SequenceDim::AllTokens)) {
-        bool rows = to.kind == SequenceDim::AllTokens ? isAlways(offsets[d], 0, 0) : isAlways(offsets[d], 0, 1);
+        bool rows =
+            to.kind == SequenceDim::AllTokens ? isAlways(offsets[d], 0, 0) : isAlways(offsets[d], 0, 1);
         if (!rows || !isConstantIntValue(strides[d], 1) || axis >= 0)
           return fail(op, "takes other rows of a table than those of the positions");
         axis = d;
@@ -123,16 +127,18 @@ Value RowBuilder::emitSlice(tensor::ExtractSliceOp op, const Layout &to) {
   }
   OpFoldResult offset = offsets[from->axis], size = sizes[from->axis];
   bool whole = isAlways(offset, 0, 0) && to.axis >= 0 && from->kind == to.kind;
-  bool newest = from->kind == SequenceDim::AllTokens && to.kind == SequenceDim::NewTokens && isAlways(offset, 0, 1) &&
-                isAlways(size, 1, 0);
+  bool newest = from->kind == SequenceDim::AllTokens && to.kind == SequenceDim::NewTokens &&
+                isAlways(offset, 0, 1) && isAlways(size, 1, 0);
   if ((!whole && !newest) || from->factor != 1 || !isConstantIntValue(strides[from->axis], 1))
     return fail(op, "takes a part of the sequence");
-  SmallVector<OpFoldResult> rowOffsets{builder.getIndexAttr(0)}, rowSizes{inputs.rows}, rowStrides{builder.getIndexAttr(1)};
+  SmallVector<OpFoldResult> rowOffsets{builder.getIndexAttr(0)}, rowSizes{inputs.rows},
+      rowStrides{builder.getIndexAttr(1)};
   SmallVector<int64_t> rowDims;
   for (int64_t d = 0, rank = offsets.size(); d < rank; ++d) {
     if (d == from->axis)
       continue;
-    std::optional<int64_t> start = constantOf(offsets[d]), count = constantOf(sizes[d]), stride = constantOf(strides[d]);
+    std::optional<int64_t> start = constantOf(offsets[d]), count = constantOf(sizes[d]),
+                           stride = constantOf(strides[d]);
     if (!start || !count || !stride)
       return failAsAnalysis();
     if (from->sizes[from->index(d)] == 1)
@@ -144,8 +150,8 @@ Value RowBuilder::emitSlice(tensor::ExtractSliceOp op, const Layout &to) {
   }
   if (source.getType() == rowType(source, rowDims))
     return squeeze(source);
-  return squeeze(tensor::ExtractSliceOp::create(builder, loc, rowType(source, rowDims), source, rowOffsets, rowSizes,
-                                                rowStrides));
+  return squeeze(tensor::ExtractSliceOp::create(builder, loc, rowType(source, rowDims), source, rowOffsets,
+                                                rowSizes, rowStrides));
 }
 
 //===----------------------------------------------------------------------===//
@@ -199,9 +205,10 @@ Value RowBuilder::emitConcat(tensor::ConcatOp op, const Layout &to) {
   }
   if (!missing.empty())
     return {};
-  int64_t rowDim = 1 + llvm::count_if(ArrayRef<int64_t>(to.sizes).take_front(position), [](int64_t s) { return s != 1; });
-  return squeeze(
-      tensor::ConcatOp::create(builder, op.getLoc(), rowType(rows.front(), to.squeezed()), rowDim, ValueRange(rows)));
+  int64_t rowDim =
+      1 + llvm::count_if(ArrayRef<int64_t>(to.sizes).take_front(position), [](int64_t s) { return s != 1; });
+  return squeeze(tensor::ConcatOp::create(builder, op.getLoc(), rowType(rows.front(), to.squeezed()), rowDim,
+                                          ValueRange(rows)));
 }
 
 Value RowBuilder::emitCacheUpdate(CacheUpdateOp op) {
@@ -266,8 +273,8 @@ Value RowBuilder::emitGather(GatherOp op, const Layout &to) {
   if (from->axis == axis || from->axis < 0)
     return fail(op, "takes a part of the sequence");
   source = withDims(source, from->sizes);
-  return squeeze(
-      GatherOp::create(builder, op.getLoc(), rowType(source, to.sizes), source, indices, from->index(axis) + 1));
+  return squeeze(GatherOp::create(builder, op.getLoc(), rowType(source, to.sizes), source, indices,
+                                  from->index(axis) + 1));
 }
 
 Value RowBuilder::emitMatmul(MatmulOp op, const Layout &to) {
@@ -288,20 +295,23 @@ Value RowBuilder::emitMatmul(MatmulOp op, const Layout &to) {
       matrixLayout.squeezed().size() > 2)
     return fail(op, "is a product that does not work row by row");
   Value row = leftRows ? lhs : rhs, matrix = leftRows ? rhs : lhs;
-  int64_t k = leftRows ? rowLayout.sizes.back() : rowLayout.sizes[rank - 2], n = leftRows ? to.sizes.back() : to.sizes[rank - 2];
+  int64_t k = leftRows ? rowLayout.sizes.back() : rowLayout.sizes[rank - 2],
+          n = leftRows ? to.sizes.back() : to.sizes[rank - 2];
   for (int64_t d = 0; d + 2 < int64_t(matrixLayout.sizes.size()); ++d)
     if (matrixLayout.sizes[d] != 1)
       return fail(op, "is a product that does not work row by row");
   Location loc = op.getLoc();
   Type element = cast<RankedTensorType>(row.getType()).getElementType();
   auto reshapeMatrix = [&](ArrayRef<int64_t> shape) {
-    return ReshapeOp::create(builder, loc, RankedTensorType::get(shape, element), matrix, ValueRange()).getResult();
+    return ReshapeOp::create(builder, loc, RankedTensorType::get(shape, element), matrix, ValueRange())
+        .getResult();
   };
   RankedTensorType type = rowType(row, {n});
   if (k != 1) {
     Value factor = reshapeMatrix(leftRows ? ArrayRef<int64_t>{k, n} : ArrayRef<int64_t>{n, k});
     if (!leftRows)
-      factor = TransposeOp::create(builder, loc, RankedTensorType::get({k, n}, element), factor, ArrayRef<int64_t>{1, 0});
+      factor = TransposeOp::create(builder, loc, RankedTensorType::get({k, n}, element), factor,
+                                   ArrayRef<int64_t>{1, 0});
     return squeeze(MatmulOp::create(builder, loc, type, withDims(row, {k}), factor));
   }
   // An outer product, as of positions and frequencies.

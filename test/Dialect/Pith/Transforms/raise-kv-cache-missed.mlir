@@ -32,7 +32,7 @@ func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}) -> (tensor<?x?x
 // -----
 
 // One token too narrow.
-// CHECK: [Missed] step-entry {{.*}} Reason="pith.attention: token 0 sees 0 tokens
+// CHECK: [Missed] step-entry {{.*}} Reason="pith.attention: mask hides token 1 from token 1
 pith.weight @embed : tensor<64x16xf32> = dense<0.5> : tensor<64x16xf32>
 func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}) -> (tensor<?x?x16xf32> {pith.name = "logits"})
     attributes {pith.entry = "invoke"} {
@@ -232,7 +232,7 @@ func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}, %past: tensor<?
 // -----
 
 // Encoder states.
-// CHECK: [Missed] step-entry {{.*}} Reason="depends on input 1, which is no token id, mask or position
+// CHECK: [Missed] step-entry {{.*}} Reason="pith.attention: depends on the input 'encoder_hidden_states'
 pith.weight @embed : tensor<64x16xf32> = dense<0.5> : tensor<64x16xf32>
 func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}, %enc: tensor<?x?x16xf32> {pith.name = "encoder_hidden_states"}) -> (tensor<?x?x16xf32> {pith.name = "logits"})
     attributes {pith.entry = "invoke"} {
