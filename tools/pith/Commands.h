@@ -20,8 +20,9 @@ struct Command {
 
 extern Command compileCommand, runCommand, testCommand, generateCommand, evalCommand, benchCommand, versionCommand;
 
-/// How a command that takes a model (.onnx, .mlir or .pith) compiles it, for the commands that may have to.
-void setThreads(unsigned threads);
+/// Reads the command line (again). The linker, which a compilation runs in this process, resets every option of LLVM's
+/// command line library to its default.
+bool parseArguments();
 
 } // namespace pith::tool
 

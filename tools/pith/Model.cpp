@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Model.h"
+#include "Commands.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
@@ -41,7 +42,7 @@ bool Model::open(const ModelOptions &options) {
     compile.output = temporary;
     if (!options.quiet)
       compile.progress = [](StringRef phase) { errs() << "\rcompiling: " << phase << "          "; };
-    bool done = pith::compile(compile, errs());
+    bool done = pith::compile(compile, errs()) && parseArguments();
     if (!options.quiet)
       errs() << "\r                              \r";
     if (!done)

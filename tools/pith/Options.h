@@ -25,7 +25,7 @@ struct ModelFlags {
                                 llvm::cl::desc("compile to plain loops instead of kernels")};
   llvm::cl::opt<unsigned> threads{"t", llvm::cl::sub(sub), llvm::cl::init(0),
                                   llvm::cl::desc("threads (default: one per CPU)")};
-  llvm::cl::alias threadsLong{"threads", llvm::cl::sub(sub), llvm::cl::aliasopt(threads), llvm::cl::desc("as -t")};
+  llvm::cl::alias threadsLong{"threads", llvm::cl::aliasopt(threads), llvm::cl::desc("as -t")};
 
   explicit ModelFlags(llvm::cl::SubCommand &sub, Precision byDefault = Precision::Balanced)
       : sub(sub), precision("precision", llvm::cl::sub(sub), llvm::cl::init(byDefault),

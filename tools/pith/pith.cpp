@@ -28,10 +28,20 @@ static int printVersion() {
 
 Command pith::tool::versionCommand{versionSub, printVersion};
 
+static int argumentCount;
+static char **arguments;
+
+bool pith::tool::parseArguments() {
+  return cl::ParseCommandLineOptions(argumentCount, arguments, "Pith: ahead-of-time compiler for transformer inference\n",
+                                     &errs());
+}
+
 int main(int argc, char **argv) {
   setBugReportMsg("This is a bug in Pith. Please report it with the command and the model that caused it.\n");
   InitLLVM init(argc, argv);
-  if (!cl::ParseCommandLineOptions(argc, argv, "Pith: ahead-of-time compiler for transformer inference\n", &errs()))
+  argumentCount = argc;
+  arguments = argv;
+  if (!parseArguments())
     return 2;
   for (const Command &command : {compileCommand, runCommand, testCommand, generateCommand, evalCommand, benchCommand,
                                  versionCommand})

@@ -112,6 +112,17 @@ static LogicalResult scatter(Node &node, const Tensor &tuples) {
   return node.done(im.make(node.in(0)->type, {result, source.shape}));
 }
 
+/// Takes the sizes of two shapes as equal; reports input `i` if they are not.
+static bool sameSizes(Node &node, size_t i, ArrayRef<Expr> expected) {
+  bool same = node.in(i)->shape.size() == expected.size();
+  for (auto [a, b] : llvm::zip(node.in(i)->shape, expected))
+    same = same && node.im.symbols.assumeEqual(a, b);
+  if (!same)
+    node.error() << "input " << i << " must have shape " << node.im.symbols.print(expected) << ", found "
+                 << describe(node.im, node.in(i));
+  return same;
+}
+
 static LogicalResult scatterND(Node &node) {
   Importer &im = node.im;
   if (!node.arity(3, 3) || !node.needInteger(1) || !node.sameType({0, 2}))
@@ -119,8 +130,10 @@ static LogicalResult scatterND(Node &node) {
   std::optional<int64_t> length = tupleLength(node, 0);
   if (!length)
     return failure();
-  if (node.in(2)->rank() != node.in(1)->rank() - 1 + node.in(0)->rank() - *length)
-    return node.fail("updates " + describe(im, node.in(2)) + " do not fit indices " + describe(im, node.in(1)));
+  Shape updates(node.in(1)->shape.begin(), node.in(1)->shape.end() - 1);
+  updates.append(node.in(0)->shape.begin() + *length, node.in(0)->shape.end());
+  if (!sameSizes(node, 2, updates))
+    return failure();
   return scatter(node, im.castTo(im.tensor(node.in(1)), im.builder.getI64Type()));
 }
 
@@ -128,9 +141,10 @@ static LogicalResult scatterElements(Node &node) {
   Importer &im = node.im;
   if (!node.arity(3, 3) || !node.needInteger(1) || !node.sameType({0, 2}))
     return failure();
-  if (node.in(0)->rank() != node.in(1)->rank() || node.in(2)->rank() != node.in(1)->rank())
-    return node.fail("inputs have different ranks: " + describe(im, node.in(0)) + ", " + describe(im, node.in(1)) +
-                     " and " + describe(im, node.in(2)));
+  if (node.in(0)->rank() != node.in(1)->rank())
+    return node.fail("inputs have different ranks: " + describe(im, node.in(0)) + " and " + describe(im, node.in(1)));
+  if (!sameSizes(node, 2, node.in(1)->shape))
+    return failure();
   std::optional<int64_t> axis = node.axis(node.getInt("axis", 0), node.in(0)->rank());
   if (!axis)
     return failure();
@@ -145,6 +159,10 @@ static LogicalResult tensorScatter(Node &node) {
   if (past->rank() != 4 || update->rank() != 4 || node.axis(node.getInt("axis", -2), 4) != 2)
     return node.fail("only [batch, heads, length, channels] caches are supported, written along axis 2; found " +
                      describe(im, past));
+  Shape rows = past->shape;
+  rows[2] = update->shape[2];
+  if (!sameSizes(node, 1, rows) || (node.in(2) && !sameSizes(node, 2, past->shape[0])))
+    return failure();
   if (std::string mode = node.getString("mode", "linear"); mode != "linear")
     return node.fail("mode '" + mode + "' is not supported");
   Tensor cache = im.tensor(past);

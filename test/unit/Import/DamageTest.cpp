@@ -87,6 +87,6 @@ TEST_P(DamageTest, BytesReplaced) {
 
 INSTANTIATE_TEST_SUITE_P(Models, DamageTest,
                          testing::Values("shapes", "slices", "elementwise", "attention", "norms", "builder", "weights",
-                                         "function"));
+                                         "function", "runtime"));
 
 } // namespace
