@@ -21,6 +21,15 @@ def InlineBlocks : Pass<"pith-inline-blocks", "::mlir::ModuleOp"> {
   }];
 }
 
+def LimitRows : Pass<"pith-limit-rows", "::mlir::ModuleOp"> {
+  let summary = "say how many rows and positions a step takes at most";
+  let description = [{
+    Longer prompts are given to a step entry in pieces; the workspace is as large as `max-rows` asks for. Positions end
+    where the smallest table that is indexed by them ends (learned embeddings, rotary tables).
+  }];
+  let options = [Option<"maxRows", "max-rows", "int64_t", "512", "rows of a step, of all sequences together">];
+}
+
 def ConvertPithToCPU : Pass<"convert-pith-to-cpu", "::mlir::ModuleOp"> {
   let summary = "choose CPU kernels for transformer operations and pack their weights";
   let description = [{
@@ -48,14 +57,6 @@ def ConvertPithToCPU : Pass<"convert-pith-to-cpu", "::mlir::ModuleOp"> {
     Option<"cpu", "cpu", "std::string", "\"host\"", "the CPU to choose for, if the module does not name one">,
   ];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::linalg::LinalgDialect"];
-}
-
-def LimitRows : Pass<"pith-limit-rows", "::mlir::ModuleOp"> {
-  let summary = "say how many rows a step takes at most";
-  let description = [{
-    Longer prompts are given to a step entry in pieces. The workspace is as large as the limit asks for.
-  }];
-  let options = [Option<"maxRows", "max-rows", "int64_t", "512", "rows of a step, of all sequences together">];
 }
 
 def ConvertPithToLinalg : Pass<"convert-pith-to-linalg", "::mlir::ModuleOp"> {

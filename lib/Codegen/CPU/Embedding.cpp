@@ -91,7 +91,8 @@ void EmbeddingKernel::copyBlock(Value panel, Value lane, Value block, int64_t co
   Value group =
       k.at(k.at(panel, k.mul(k.div(block, shape.groupBlocks), shape.groupBytes)), PanelShape::lineBytes);
   Value blockScale =
-      k.toF32(k.load(k.f16, k.at(k.at(group, k.mul(inGroup, PanelShape::rows * 2)), k.mul(lane, 2))));
+      k.toF32(k.load(shape.scaleBytes == 4 ? k.f32 : k.f16, k.at(k.at(group, k.mul(inGroup, PanelShape::rows * shape.scaleBytes)),
+                                                                 k.mul(lane, shape.scaleBytes))));
   Value factor =
       k.fmul(k.fmul(blockScale, k.load(k.f32, k.at(panel, k.mul(lane, 4)))), k.constant(k.f32, scale));
   Value zero = k.constant(k.f32, double(shape.defaultZero));
@@ -128,7 +129,7 @@ func::FuncOp pith::cpu::getOrCreateEmbedding(ModuleOp module, const Machine &, c
   static const char *const formats[] = {"f32", "f16", "bf16", "int8", "int4"};
   std::string name = std::string("embedding_") + formats[int(layout.format)] + "_" +
                      std::to_string(layout.n) + "x" + std::to_string(layout.k) + "_block" +
-                     std::to_string(layout.block) + (layout.zeroPoints ? "_zeros" : "") + "_" +
+                     std::to_string(layout.block) + (layout.zeroPoints ? "_zeros" : "") + (layout.wideScales ? "_wide" : "") + "_" +
                      llvm::utohexstr(llvm::bit_cast<uint32_t>(scale), /*LowerCase=*/true);
   return getOrCreateKernel(module, name, 3, 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
     EmbeddingKernel(k, layout, scale, arguments).build();

@@ -267,7 +267,7 @@ static std::string kernelName(const LinearSpec &spec) {
   out << "linear_" << formats[int(layout.format)] << "_" << layout.n << "x" << layout.k;
   if (layout.block)
     out << "_block" << layout.block;
-  out << (layout.zeroPoints ? "_zeros" : "") << norms[int(spec.norm)];
+  out << (layout.zeroPoints ? "_zeros" : "") << (layout.wideScales ? "_wide" : "") << norms[int(spec.norm)];
   if (spec.norm != Norm::None)
     out << "_" << llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.normEpsilon), /*LowerCase=*/true);
   out << (spec.normBias ? "_normbias" : "") << (spec.bias ? "_bias" : "") << activations[int(spec.activation)]

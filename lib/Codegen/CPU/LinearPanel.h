@@ -19,7 +19,7 @@
 // has them, their zero points (u8, [block][16 rows]), then the blocks' lines. 2 blocks (4 with zero points)
 // fill whole header lines, so that no line of weights straddles two cache lines. A weight is factor * scale *
 // (code - zero). The factor is a power of two that brings the row's largest scale near f16's largest number:
-// scales that came as f16 stay exact.
+// scales that came as f16 stay exact. Wide scales are f32, and all factors 1.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_CODEGEN_CPU_LINEARPANEL_H
@@ -45,6 +45,7 @@ struct PanelShape {
   int64_t blocks = 0;
   int64_t blockLines = 0; // of a full block
   int64_t groupBlocks = 0;
+  int64_t scaleBytes = 2;  // of one scale: f16, or f32 with wide scales
   int64_t zerosOffset = 0; // in the group's header
   int64_t headerBytes = 0;
   int64_t groupBytes = 0;  // of a full group
@@ -53,7 +54,7 @@ struct PanelShape {
   int64_t paddedK() const { return lines * lineK; }
   int64_t linesOf(int64_t b) const { return std::min(blockLines, lines - b * blockLines); }
   int64_t groupOffset(int64_t group) const { return lineBytes + group * groupBytes; }
-  int64_t scaleOffset(int64_t b) const { return groupOffset(b / groupBlocks) + b % groupBlocks * rows * 2; }
+  int64_t scaleOffset(int64_t b) const { return groupOffset(b / groupBlocks) + b % groupBlocks * rows * scaleBytes; }
   int64_t zeroOffset(int64_t b) const {
     return groupOffset(b / groupBlocks) + zerosOffset + b % groupBlocks * rows;
   }

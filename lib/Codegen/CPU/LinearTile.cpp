@@ -168,13 +168,18 @@ LinearTile::Values LinearTile::overLines(int64_t lines, ArrayRef<Value> addresse
   return sums;
 }
 
+/// The 16 rows' scales of one block.
+Value LinearTile::scalesAt(Value address) {
+  return k.toF32(k.load(k.vec(16, shape.scaleBytes == 4 ? k.f32 : k.f16), address, 16 * shape.scaleBytes));
+}
+
 /// Block `b` of K, counted from the group at `groups` and the activations that belong to it.
 LinearTile::Block LinearTile::blockAt(int64_t b, ArrayRef<Value> groups, Value x, Value xScales,
                                       Value xStarts) {
   Block block;
   block.lines = shape.blockLines;
   for (Value group : groups) {
-    block.scales.push_back(k.at(group, b * PanelShape::rows * 2));
+    block.scales.push_back(k.at(group, b * PanelShape::rows * shape.scaleBytes));
     block.zeros.push_back(k.at(group, shape.zerosOffset + b * PanelShape::rows));
     block.lineAddresses.push_back(
         k.at(group, shape.headerBytes + b * shape.blockLines * PanelShape::lineBytes));
@@ -280,7 +285,7 @@ LinearTile::Values LinearTile::exactBlock(const Block &block, Values sums) {
   bool scaleWeights = tile.rows > 2;
   Values scales, zeroPoints;
   for (int64_t p = 0; p < tile.panels; ++p) {
-    scales.push_back(k.toF32(k.load(k.vec(16, k.f16), block.scales[p], 32)));
+    scales.push_back(scalesAt(block.scales[p]));
     if (shape.zeroPoints)
       zeroPoints.push_back(k.toF32(k.zext(k.load(k.vec(16, k.i8), block.zeros[p], 16), k.vec(16, k.i32))));
   }
@@ -361,7 +366,7 @@ LinearTile::Values LinearTile::int8Block(const Block &block, Values sums) {
 
   Values scales;
   for (int64_t p = 0; p < tile.panels; ++p)
-    scales.push_back(k.toF32(k.load(k.vec(16, k.f16), block.scales[p], 32)));
+    scales.push_back(scalesAt(block.scales[p]));
   for (int64_t r = 0; r < tile.rows; ++r) {
     Value rowScale = k.splat(k.load(k.f32, k.at(block.xScales, r * tile.rowBytes)), 16);
     for (int64_t p = 0; p < tile.panels; ++p) {

@@ -65,6 +65,7 @@ private:
   Values expandHalves(Value line);
   Values expandCodes(Value line);
   Value dot(Value sum, Value codes, Value x);
+  Value scalesAt(Value address);
   void touch(Value line);
 
   KernelBuilder &k;

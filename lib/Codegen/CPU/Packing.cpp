@@ -41,7 +41,8 @@ PanelShape::PanelShape(const LinearLayout &layout)
   blocks = divideCeil(k, block);
   blockLines = block / lineK;
   groupBlocks = zeroPoints ? 4 : 2;
-  zerosOffset = groupBlocks * rows * 2;
+  scaleBytes = layout.wideScales ? 4 : 2;
+  zerosOffset = groupBlocks * rows * scaleBytes;
   headerBytes = zerosOffset + (zeroPoints ? groupBlocks * rows : 0);
   groupBytes = headerBytes + groupBlocks * blockLines * lineBytes;
   defaultZero = format == WeightFormat::Int4 ? 8 : 128;
@@ -61,7 +62,7 @@ int64_t pith::cpu::panelCount(const LinearLayout &layout) {
 
 bool LinearLayout::operator==(const LinearLayout &o) const {
   return format == o.format && n == o.n && k == o.k && block == o.block && zeroPoints == o.zeroPoints &&
-         glu == o.glu && panelRows == o.panelRows;
+         wideScales == o.wideScales && glu == o.glu && panelRows == o.panelRows;
 }
 
 int64_t LinearLayout::panelBytes() const { return PanelShape(*this).bytes(); }
@@ -239,15 +240,17 @@ static void packIntegerRow(const PanelShape &shape, const Source &source, uint8_
     largest = std::max(largest, std::fabs(codes.scale(source.row, b * shape.block)));
   int exponent = 0;
   std::frexp(largest, &exponent); // largest = m 2^exponent with m in [1/2, 1)
-  bool usable = largest > 0 && std::isfinite(largest);
+  bool usable = largest > 0 && std::isfinite(largest) && shape.scaleBytes == 2;
   // The largest scale lands in [2^14, 2^15), near the top of f16. The bound keeps the factor a normal f32.
   float factor = usable ? std::ldexp(1.0f, std::max(exponent - 15, -126)) : 1.0f;
   std::memcpy(panel + lane * 4, &factor, 4);
 
   for (int64_t b = 0; b < shape.blocks; ++b) {
     int64_t begin = b * shape.block, end = std::min(shape.k, begin + shape.block);
-    uint16_t scale = floatToHalf(codes.scale(source.row, begin) / factor);
-    std::memcpy(panel + shape.scaleOffset(b) + lane * 2, &scale, 2);
+    float scale = codes.scale(source.row, begin) / factor;
+    uint16_t half = floatToHalf(scale);
+    std::memcpy(panel + shape.scaleOffset(b) + lane * shape.scaleBytes,
+                shape.scaleBytes == 4 ? static_cast<const void *>(&scale) : &half, shape.scaleBytes);
     if (shape.zeroPoints)
       panel[shape.zeroOffset(b) + lane] = uint8_t(codes.zero(source.row, begin) + shift);
     uint8_t *bytes = panel + shape.blockOffset(b) + lane * 4;

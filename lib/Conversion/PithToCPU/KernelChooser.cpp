@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 #include "KernelChooser.h"
 #include "EntryManifest.h"
+#include "StepIndices.h"
 #include "pith/Conversion/KernelSpec.h"
 #include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -97,6 +98,7 @@ std::optional<KernelChooser::Part> KernelChooser::describe(Operation *user, Attr
     layout.format = encoding.getBits() == 4 ? cpu::WeightFormat::Int4 : cpu::WeightFormat::Int8;
     layout.block = encoding.getBlock();
     layout.zeroPoints = encoding.getZeros();
+    layout.wideScales = exact && encoding.getScale().isF32();
   } else if (type.getEncoding()) {
     stay(user, "no kernel for the weight's encoding");
     return std::nullopt;
@@ -129,6 +131,7 @@ bool KernelChooser::describe(LinearOp op, SmallVectorImpl<Part> &parts, cpu::Lin
       if (layout.format != part->layout.format)
         layout.format = cpu::WeightFormat::F32;
       layout.zeroPoints |= part->layout.zeroPoints;
+      layout.wideScales |= part->layout.wideScales;
       layout.n += part->layout.n;
     }
     parts.push_back(*part);
@@ -332,10 +335,16 @@ bool KernelChooser::chooseEmbedding(EmbeddingOp op) {
   Dims shape = t.dims(op.getIds());
   OpFoldResult rows = t.product(shape);
   Value ids = t.reshape(op.getIds(), {rows}), safe = ids;
-  // A step's tokens are checked by the runtime; elsewhere any number may come, and one outside the table gives zeros.
+  // The runtime checks a step's tokens and positions; elsewhere any number may come, and one outside the table gives
+  // zeros.
   auto function = op->getParentOfType<func::FuncOp>();
   auto kind = function->getAttrOfType<StringAttr>(kEntryAttr);
-  bool checked = kind && kind.getValue() == "step" && isa<BlockArgument>(op.getIds());
+  std::optional<ArgumentIndex> index = traceIndex(op.getIds());
+  auto positions = function->getAttrOfType<IntegerAttr>(kPositionsAttr);
+  bool isToken = index && index->argument == 0 && index->offset == 0;
+  bool isPosition = index && index->argument == 1 && index->offset >= 0 && positions && positions.getInt() > 0 &&
+                    positions.getInt() + index->offset <= part->layout.n;
+  bool checked = kind && kind.getValue() == "step" && (isToken || isPosition);
   if (!checked) {
     Value size = t.idx(part->layout.n), zero = t.idx(0), last = t.idx(part->layout.n - 1);
     ids = t.elementwise(ids, t.index, [&](Value id) {

@@ -37,6 +37,7 @@ public:
         .number("k", l.k)
         .number("block", l.block)
         .flag("zero_points", l.zeroPoints)
+        .flag("wide_scales", l.wideScales)
         .flag("glu", l.glu);
   }
   Writer &cache(const CacheLayout &c) {
@@ -97,6 +98,7 @@ public:
     l.k = number("k", 1);
     l.block = number("block");
     l.zeroPoints = flag("zero_points");
+    l.wideScales = flag("wide_scales");
     l.glu = flag("glu");
     return l;
   }

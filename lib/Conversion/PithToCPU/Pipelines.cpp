@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "StepIndices.h"
 #include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/Transforms/Passes.h"
@@ -25,8 +26,12 @@ struct LimitRows : pith::impl::LimitRowsBase<LimitRows> {
       return signalPassFailure();
     }
     for (auto entry : getOperation().getOps<func::FuncOp>())
-      if (auto kind = entry->getAttrOfType<StringAttr>(pith::kEntryAttr); kind && kind.getValue() == "step")
-        entry->setAttr(pith::kMaxRowsAttr, OpBuilder(entry).getI64IntegerAttr(maxRows));
+      if (auto kind = entry->getAttrOfType<StringAttr>(pith::kEntryAttr); kind && kind.getValue() == "step") {
+        OpBuilder b(entry);
+        entry->setAttr(pith::kMaxRowsAttr, b.getI64IntegerAttr(maxRows));
+        if (!entry->hasAttr(pith::kPositionsAttr))
+          entry->setAttr(pith::kPositionsAttr, b.getI64IntegerAttr(pith::positionLimit(entry)));
+      }
   }
 };
 } // namespace

@@ -52,6 +52,7 @@ struct LinearLayout {
   int64_t k = 0;            // input features
   int64_t block = 0;        // Int4/Int8: elements of K that share a scale; 0: one scale per output feature
   bool zeroPoints = false;  // Int4/Int8: a zero point per block; else the middle (8, 128)
+  bool wideScales = false;  // Int4/Int8: scales stay f32; else f16 times a factor per row, within 2^-12
   bool glu = false;         // panels alternate gate, up, gate, up, …
   int64_t panelRows = 16;
   bool operator==(const LinearLayout &o) const;
