@@ -27,7 +27,7 @@ namespace {
 
 cl::opt<std::string> folder(cl::Positional, cl::Required, cl::desc("<folder>"));
 cl::opt<std::string> shapeName("shape", cl::init("1b"), cl::desc("1b, or tiny"));
-cl::opt<std::string> format("format", cl::init("f16"), cl::desc("weights: f32, f16, int4 (block 32, f32 activations)"));
+cl::opt<std::string> weightFormat("format", cl::init("f16"), cl::desc("weights: f32, f16, int4 (block 32, f32 activations)"));
 
 struct Shape {
   int64_t hidden, layers, heads, kvHeads, headDim, mlp, vocab, positions;
@@ -191,7 +191,7 @@ private:
     attribute(op, "block_size", int64_t(32));
     attribute(op, "accuracy_level", int64_t(4));
   }
-  bool quantized() const { return format == "int4"; }
+  bool quantized() const { return weightFormat == "int4"; }
   void port(ValueInfoProto *value, const std::string &name, int elementType, std::vector<std::string> dims) {
     value->set_name(name);
     auto *type = value->mutable_type()->mutable_tensor_type();
@@ -330,15 +330,15 @@ int main(int argc, char **argv) {
     errs() << "make-llama: unknown shape '" << shapeName << "'; shapes are 1b, tiny\n";
     return 2;
   }
-  if (format != "f32" && format != "f16" && format != "int4") {
-    errs() << "make-llama: unknown format '" << format << "'; formats are f32, f16, int4\n";
+  if (weightFormat != "f32" && weightFormat != "f16" && weightFormat != "int4") {
+    errs() << "make-llama: unknown format '" << weightFormat << "'; formats are f32, f16, int4\n";
     return 2;
   }
   if (std::error_code code = sys::fs::create_directories(folder)) {
     errs() << "make-llama: " << folder << ": " << code.message() << "\n";
     return 1;
   }
-  Writer writer(shape, folder + "/model.onnx.data", format == "f16" ? F16 : F32);
+  Writer writer(shape, folder + "/model.onnx.data", weightFormat == "f16" ? F16 : F32);
   writer.build();
   if (!writer.finish(folder + "/model.onnx")) {
     errs() << "make-llama: cannot write to " << folder << "\n";

@@ -40,10 +40,11 @@ bool Model::open(const ModelOptions &options) {
     CompileOptions compile = options.compile;
     compile.input = options.path;
     compile.output = temporary;
-    if (!options.quiet)
+    bool progress = !options.quiet && errs().is_displayed();
+    if (progress)
       compile.progress = [](StringRef phase) { errs() << "\rcompiling: " << phase << "          "; };
     bool done = pith::compile(compile, errs()) && parseArguments();
-    if (!options.quiet)
+    if (progress)
       errs() << "\r                              \r";
     if (!done)
       return false;
