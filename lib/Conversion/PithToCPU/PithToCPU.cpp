@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelChooser.h"
+#include "StepCost.h"
 #include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -72,6 +73,8 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
     for (Operation *op : llvm::reverse(done))
       if (op->use_empty())
         op->erase();
+    if (function->getAttr(kEntryAttr) == StringAttr::get(&getContext(), "step"))
+      noteStepCost(getOperation(), function);
   }
 };
 } // namespace
