@@ -43,6 +43,9 @@ void buildSchedule(mlir::OpPassManager &pm, const ScheduleOptions &options);
 /// The phase `kernels`: the kernels' bodies, buffers, the team's loops, entry points.
 void buildKernels(mlir::OpPassManager &pm);
 
+/// `pith-schedule` and `pith-kernels`, the phases as pipelines of pith-opt.
+void registerConversionPipelines();
+
 /// What bufferization of the phase `kernels` must know of `pith.launch` and `pith.packed_address`.
 void registerBufferizationModels(mlir::DialectRegistry &registry);
 

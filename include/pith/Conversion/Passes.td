@@ -101,7 +101,7 @@ def BufferizeEntries : Pass<"pith-bufferize", "::mlir::ModuleOp"> {
 
 def LinalgToTeamLoops : Pass<"pith-linalg-to-loops", "::mlir::ModuleOp"> {
   let summary = "from linalg on buffers to parallel and sequential loops";
-  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect"];
+  let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 def PlanBuffers : Pass<"pith-plan-buffers", "::mlir::ModuleOp"> {

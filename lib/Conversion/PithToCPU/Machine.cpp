@@ -26,7 +26,7 @@ FailureOr<cpu::Machine> pith::getMachine(ModuleOp module, StringRef fallback) {
   if (!attribute) {
     std::optional<cpu::Machine> machine = cpu::Machine::fromName(fallback);
     if (!machine)
-      return module.emitError("unknown CPU '") << fallback << "'";
+      return module.emitError("unknown CPU '") << fallback << "', or one without AVX2";
     setMachine(module, *machine);
     return *machine;
   }

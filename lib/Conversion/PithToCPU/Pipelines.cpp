@@ -6,8 +6,9 @@
 //===----------------------------------------------------------------------===//
 #include "StepIndices.h"
 #include "pith/Conversion/Passes.h"
+#include "mlir/Conversion/MathToFuncs/MathToFuncs.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
+#include "mlir/Pass/PassOptions.h"
 #include "mlir/Transforms/Passes.h"
 
 using namespace mlir;
@@ -64,5 +65,31 @@ void pith::buildKernels(OpPassManager &pm) {
   pm.addPass(createBuildKernelBodies());
   pm.addPass(createFormTeam());
   pm.addPass(createCanonicalizerPass());
+  // What has no instruction of its own, as integer powers, becomes a function.
+  pm.addPass(createConvertMathToFuncs());
   pm.addPass(createExportEntries());
+}
+
+namespace {
+struct ScheduleFlags : PassPipelineOptions<ScheduleFlags> {
+  Option<bool> reference{*this, "reference", llvm::cl::desc("plain loops for everything but the cache"),
+                         llvm::cl::init(false)};
+  Option<bool> exact{*this, "exact", llvm::cl::desc("multiply in f32 whatever the weights' format"),
+                     llvm::cl::init(true)};
+  Option<int64_t> maxRows{*this, "max-rows", llvm::cl::desc("rows of a step"), llvm::cl::init(512)};
+};
+} // namespace
+
+void pith::registerConversionPipelines() {
+  PassPipelineRegistration<ScheduleFlags>(
+      "pith-schedule", "the phase schedule: kernels chosen, weights packed, the rest in linalg",
+      [](OpPassManager &pm, const ScheduleFlags &flags) {
+        ScheduleOptions options;
+        options.reference = flags.reference;
+        options.exact = flags.exact;
+        options.maxRows = flags.maxRows;
+        buildSchedule(pm, options);
+      });
+  PassPipelineRegistration<>("pith-kernels", "the phase kernels: kernel bodies, planned buffers, one team of threads",
+                             [](OpPassManager &pm) { buildKernels(pm); });
 }

@@ -238,12 +238,29 @@ LogicalResult Planner::run() {
   return success();
 }
 
+/// Inputs, then outputs, whose dynamic sizes are returned.
+static bool isBufferized(func::FuncOp entry) {
+  auto inputs = entry->getAttrOfType<IntegerAttr>("pith.inputs");
+  if (!inputs || inputs.getInt() < 0 || inputs.getInt() > entry.getNumArguments())
+    return false;
+  int64_t sizes = 0;
+  for (Type type : entry.getArgumentTypes()) {
+    auto buffer = dyn_cast<MemRefType>(type);
+    if (!buffer)
+      return false;
+    sizes += buffer.getNumDynamicDims();
+  }
+  for (Type type : entry.getArgumentTypes().take_front(inputs.getInt()))
+    sizes -= cast<MemRefType>(type).getNumDynamicDims();
+  return sizes == entry.getNumResults();
+}
+
 namespace {
 struct PlanBuffers : pith::impl::PlanBuffersBase<PlanBuffers> {
   void runOnOperation() override {
     for (auto entry : getOperation().getOps<func::FuncOp>())
       if (entry->hasAttr(pith::kEntryAttr) && !entry.isExternal()) {
-        if (!entry->getAttrOfType<IntegerAttr>("pith.inputs")) {
+        if (!isBufferized(entry)) {
           entry.emitError("is not in the form that pith-bufferize gives");
           return signalPassFailure();
         }

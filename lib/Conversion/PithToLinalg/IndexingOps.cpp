@@ -60,13 +60,11 @@ static Value lowerGather(TensorBuilder &t, GatherOp op) {
                    });
 }
 
-static FailureOr<Value> lowerGatherND(TensorBuilder &t, GatherNDOp op) {
+static Value lowerGatherND(TensorBuilder &t, GatherNDOp op) {
   Value source = op.getSource(), indices = op.getIndices();
   int64_t batch = op.getBatchDims();
   auto indexType = cast<RankedTensorType>(indices.getType());
   int64_t tuple = indexType.getShape().back(), outer = indexType.getRank() - 1;
-  if (ShapedType::isDynamic(tuple))
-    return op.emitError("index tuples of unknown length are not supported");
   Dims from = t.dims(source), at = t.dims(indices), sizes(at.begin(), at.end() - 1);
   sizes.append(from.begin() + batch + tuple, from.end());
   return t.compute(sizes, getElementTypeOrSelf(source.getType()), {}, {}, [&](ValueRange) {
@@ -91,12 +89,10 @@ static FailureOr<Value> lowerGatherND(TensorBuilder &t, GatherNDOp op) {
 }
 
 /// One tuple after the other, so that later ones win.
-static FailureOr<Value> lowerScatterND(TensorBuilder &t, ScatterNDOp op) {
+static Value lowerScatterND(TensorBuilder &t, ScatterNDOp op) {
   Value source = op.getSource(), indices = op.getIndices(), updates = op.getUpdates();
   auto indexType = cast<RankedTensorType>(indices.getType());
   int64_t tuple = indexType.getShape().back();
-  if (ShapedType::isDynamic(tuple))
-    return op.emitError("index tuples of unknown length are not supported");
   Dims from = t.dims(source), at = t.dims(indices);
   ArrayRef<OpFoldResult> tail = ArrayRef(from).drop_front(tuple);
   OpFoldResult count = t.product(ArrayRef(at).drop_back());
@@ -140,7 +136,7 @@ static FailureOr<Value> lowerScatterND(TensorBuilder &t, ScatterNDOp op) {
       },
       [&](OpBuilder &b, Location loc) { scf::YieldOp::create(b, loc, target); });
   scf::YieldOp::create(t.b, t.loc, choice.getResults());
-  return Value(loop.getResult(0));
+  return loop.getResult(0);
 }
 
 /// `tensor` read from the end along one dimension.

@@ -5,8 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Operations are lowered in order, each from operands that are lowered already. Sizes of arguments are taken once, at the
-// function's start, and one name in `pith.dims` is one value: the runtime has checked that they are equal.
+// Operations are lowered in order, each from operands that are lowered already.
 //
 //===----------------------------------------------------------------------===//
 #include "TensorBuilder.h"
@@ -69,10 +68,12 @@ LogicalResult ConvertPithToLinalg::lowerOp(Operation *op, PackedWeights &weights
   if (auto dim = dyn_cast<tensor::DimOp>(op)) {
     std::optional<int64_t> i = dim.getConstantIndex();
     auto type = dyn_cast<RankedTensorType>(dim.getSource().getType());
-    if (!i || !type || *i >= type.getRank() || isa<BlockArgument>(dim.getSource()))
+    if (!i || !type || *i >= type.getRank())
       return success();
     OpFoldResult size = getDim(b, op->getLoc(), dim.getSource(), *i);
     Value value = getValueOrCreateConstantIndexOp(b, op->getLoc(), size);
+    if (value == dim)
+      return success();
     op->getResult(0).replaceAllUsesWith(value);
     op->erase();
     return success();
@@ -95,39 +96,7 @@ LogicalResult ConvertPithToLinalg::lowerOp(Operation *op, PackedWeights &weights
   return success();
 }
 
-/// One value per dimension of an argument, and one per name.
-static void nameDimensions(func::FuncOp function) {
-  if (function.isExternal())
-    return;
-  OpBuilder b = OpBuilder::atBlockBegin(&function.front());
-  llvm::StringMap<Value> named;
-  for (BlockArgument argument : function.getArguments()) {
-    auto type = dyn_cast<RankedTensorType>(argument.getType());
-    if (!type)
-      continue;
-    auto names = function.getArgAttrOfType<ArrayAttr>(argument.getArgNumber(), kDimsAttr);
-    SmallVector<Operation *> users(argument.getUsers());
-    for (int64_t i = 0; i < type.getRank(); ++i) {
-      if (!type.isDynamicDim(i))
-        continue;
-      Value size;
-      auto name = names && i < static_cast<int64_t>(names.size()) ? dyn_cast<StringAttr>(names[i]) : StringAttr();
-      if (name)
-        size = named.lookup(name);
-      if (!size)
-        size = tensor::DimOp::create(b, function.getLoc(), argument, i);
-      if (name)
-        named[name] = size;
-      for (Operation *user : users)
-        if (auto dim = dyn_cast<tensor::DimOp>(user))
-          if (dim.getConstantIndex() == i)
-            dim.replaceAllUsesWith(size);
-    }
-  }
-}
-
 LogicalResult ConvertPithToLinalg::lowerFunction(func::FuncOp function, PackedWeights &weights) {
-  nameDimensions(function);
   SmallVector<Operation *> ops;
   function.walk<WalkOrder::PreOrder>([&](Operation *op) {
     if (isa<linalg::LinalgOp>(op))

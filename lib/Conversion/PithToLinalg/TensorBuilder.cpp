@@ -28,6 +28,37 @@ static OpFoldResult multiply(OpBuilder &b, Location loc, OpFoldResult x, OpFoldR
       .getResult();
 }
 
+/// One value per dimension of a function's arguments, at the function's start, and one per name: the runtime has checked
+/// that dimensions of one name are equal.
+static Value argumentDim(BlockArgument argument, int64_t i) {
+  Block *block = argument.getOwner();
+  if (auto function = dyn_cast<func::FuncOp>(block->getParentOp())) {
+    auto nameOf = [&](unsigned number, int64_t d) {
+      auto names = function.getArgAttrOfType<ArrayAttr>(number, kDimsAttr);
+      return names && d < static_cast<int64_t>(names.size()) ? dyn_cast<StringAttr>(names[d]) : StringAttr();
+    };
+    auto firstOfName = [&](StringAttr name) -> std::pair<BlockArgument, int64_t> {
+      for (BlockArgument other : block->getArguments())
+        if (auto type = dyn_cast<RankedTensorType>(other.getType()))
+          for (int64_t d = 0; d < type.getRank(); ++d)
+            if (type.isDynamicDim(d) && nameOf(other.getArgNumber(), d) == name)
+              return {other, d};
+      return {argument, i};
+    };
+    if (StringAttr name = nameOf(argument.getArgNumber(), i))
+      std::tie(argument, i) = firstOfName(name);
+  }
+  for (Operation *user : argument.getUsers())
+    if (auto dim = dyn_cast<tensor::DimOp>(user); dim && dim.getConstantIndex() == i) {
+      Operation *index = dim.getIndex().getDefiningOp();
+      dim->moveBefore(&block->front());
+      index->moveBefore(&block->front());
+      return dim;
+    }
+  OpBuilder start = OpBuilder::atBlockBegin(block);
+  return tensor::DimOp::create(start, argument.getLoc(), argument, i);
+}
+
 /// The operand that has the same size in dimension `i` as the result of an operation that is not lowered yet.
 static Value sameSize(Operation *op, int64_t i) {
   if (isa<RMSNormOp, LayerNormOp, RopeOp, ActivationOp, GLUOp, SoftmaxOp, CumSumOp, LinearOp, EmbeddingOp,
@@ -63,6 +94,8 @@ OpFoldResult pith::getDim(OpBuilder &b, Location loc, Value tensor, int64_t i) {
   auto type = llvm::cast<RankedTensorType>(tensor.getType());
   if (!type.isDynamicDim(i))
     return b.getIndexAttr(type.getDimSize(i));
+  if (auto argument = dyn_cast<BlockArgument>(tensor))
+    return argumentDim(argument, i);
   Operation *def = tensor.getDefiningOp();
   if (auto op = dyn_cast_or_null<tensor::EmptyOp>(def))
     return op.getMixedSizes()[i];
