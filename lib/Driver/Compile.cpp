@@ -130,7 +130,9 @@ bool Compilation::passes(Phase phase) {
   case Phase::Raise: {
     RaiseOptions raise;
     raise.step = !options.invokeOnly;
-    raise.cacheElement = options.cacheElement;
+    // Balanced computes with rounded activations; keys and values rounded to f16 are far less.
+    bool half = options.cacheElement == "auto" && options.precision == Precision::Balanced;
+    raise.cacheElement = half ? "f16" : options.cacheElement;
     buildRaisePipeline(pm, raise);
     break;
   }

@@ -29,7 +29,11 @@ public:
       os << name.getName().getValue();
     else
       loc.print(os);
-    os << ": " << remark.getMsg();
+    const char *separator = ": ";
+    for (const remark::detail::Remark::Arg &argument : remark.getArgs()) {
+      os << separator << argument.val;
+      separator = " ";
+    }
     remarks.push_back(std::move(text));
   }
 

@@ -16,7 +16,11 @@ using namespace llvm;
 using namespace pith::tool;
 
 bool pith::tool::fail(StringRef what, const pith_error &error) {
-  errs() << "pith: " << what << ": " << error.message << "\n";
+  // The runtime's messages about a file begin with its path already.
+  errs() << "pith: ";
+  if (!StringRef(error.message).starts_with(what))
+    errs() << what << ": ";
+  errs() << error.message << "\n";
   return false;
 }
 

@@ -52,7 +52,8 @@ static Value argumentDim(BlockArgument argument, int64_t i) {
     if (auto dim = dyn_cast<tensor::DimOp>(user); dim && dim.getConstantIndex() == i) {
       Operation *index = dim.getIndex().getDefiningOp();
       dim->moveBefore(&block->front());
-      index->moveBefore(&block->front());
+      if (index->getBlock() == block)
+        index->moveBefore(&block->front());
       return dim;
     }
   OpBuilder start = OpBuilder::atBlockBegin(block);

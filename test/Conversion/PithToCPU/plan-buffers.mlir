@@ -1,4 +1,4 @@
-// RUN: pith-opt %s -allow-unregistered-dialect -pith-plan-buffers -canonicalize -cse -split-input-file -verify-diagnostics | FileCheck %s
+// RUN: pith-opt %s -allow-unregistered-dialect -pith-plan-buffers -canonicalize -split-input-file -verify-diagnostics | FileCheck %s
 
 // %a and %c are never alive together and share a place. All are multiples of the number of rows; the workspace's size is
 // returned first.
