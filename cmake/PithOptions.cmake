@@ -1,7 +1,8 @@
 # Warnings and sanitizers, the same for every target.
 add_compile_options(-Wall -Wextra -Wno-unused-parameter)
 if(PITH_SANITIZE)
-  add_compile_options(-fsanitize=${PITH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  # vptr checks need the RTTI that LLVM is built without.
+  add_compile_options(-fsanitize=${PITH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -fno-sanitize=vptr)
   add_link_options(-fsanitize=${PITH_SANITIZE})
 endif()
 

@@ -4,9 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "mlir/IR/Builders.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/Package/Package.h"
-#include "mlir/IR/Builders.h"
 #include "llvm/Support/FormatVariadic.h"
 #include "llvm/Support/JSON.h"
 
@@ -42,8 +42,8 @@ static llvm::json::Value toJSON(Attribute attribute) {
 llvm::Expected<PackageContents> pith::takeContents(ModuleOp module) {
   auto described = module->getAttrOfType<DictionaryAttr>(kManifestAttr);
   if (!described)
-    return llvm::createStringError(llvm::inconvertibleErrorCode(),
-                                   "the module has no '" + kManifestAttr + "': the phase 'kernels' has not run");
+    return llvm::createStringError(llvm::inconvertibleErrorCode(), "the module has no '" + kManifestAttr +
+                                                                       "': the phase 'kernels' has not run");
   llvm::json::Value manifest = toJSON(described);
   llvm::json::Object &object = *manifest.getAsObject();
   object["pith"] = 1;

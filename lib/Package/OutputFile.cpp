@@ -35,7 +35,8 @@ Error OutputFile::check() const {
   if (stat(path.c_str(), &status) != 0)
     return errno == ENOENT ? Error::success() : error("write", errno);
   if (!S_ISREG(status.st_mode))
-    return createStringError(inconvertibleErrorCode(), "cannot write '" + path + "': it is not a regular file");
+    return createStringError(inconvertibleErrorCode(),
+                             "cannot write '" + path + "': it is not a regular file");
   return Error::success();
 }
 

@@ -18,14 +18,16 @@
 using namespace llvm;
 using namespace pith;
 
-/// Features whose instructions the code generator chooses by itself. Others (encryption, system instructions) are used by
-/// no code of ours, and a machine without them must not be refused.
+/// Features whose instructions the code generator chooses by itself. Others (encryption, system instructions)
+/// are used by no code of ours, and a machine without them must not be refused.
 static bool mayBeUsed(StringRef feature) {
   static const StringSet<> used = {
-      "sse3", "ssse3", "sse4.1", "sse4.2", "popcnt", "lzcnt", "movbe", "bmi", "bmi2", "avx", "avx2", "fma", "f16c",
-      "gfni", "avxvnni", "avxifma", "avxvnniint8", "avxvnniint16", "avxneconvert", "avx512f", "avx512cd", "avx512bw",
-      "avx512dq", "avx512vl", "avx512ifma", "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg",
-      "avx512vpopcntdq", "avx512bf16", "avx512fp16"};
+      "sse3",         "ssse3",      "sse4.1",      "sse4.2",     "popcnt",       "lzcnt",
+      "movbe",        "bmi",        "bmi2",        "avx",        "avx2",         "fma",
+      "f16c",         "gfni",       "avxvnni",     "avxifma",    "avxvnniint8",  "avxvnniint16",
+      "avxneconvert", "avx512f",    "avx512cd",    "avx512bw",   "avx512dq",     "avx512vl",
+      "avx512ifma",   "avx512vbmi", "avx512vbmi2", "avx512vnni", "avx512bitalg", "avx512vpopcntdq",
+      "avx512bf16",   "avx512fp16"};
   return used.contains(feature);
 }
 
@@ -39,7 +41,8 @@ static json::Object describeTarget(const cpu::Machine &machine) {
   return json::Object{{"arch", "x86_64"}, {"cpu", machine.cpu}, {"features", std::move(features)}};
 }
 
-Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cpu::Machine &machine, StringRef path) {
+Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cpu::Machine &machine,
+                        StringRef path) {
   Expected<json::Value> manifest = json::parse(contents.manifest);
   if (!manifest)
     return manifest.takeError();
@@ -62,10 +65,10 @@ Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cp
     ErrorOr<std::unique_ptr<MemoryBuffer>> elf =
         MemoryBuffer::getFile(file.temporaryPath(), /*IsText=*/false, /*RequiresNullTerminator=*/false);
     if (!elf)
-      return createStringError(elf.getError(), "cannot read back '" + file.temporaryPath() + "': " +
-                                                   elf.getError().message());
-    trailer.elf_checksum = pith_file_checksum(PITH_FILE_CHECKSUM_SEED, (*elf)->getBufferStart(),
-                                              (*elf)->getBufferSize());
+      return createStringError(elf.getError(), "cannot read back '" + file.temporaryPath() +
+                                                   "': " + elf.getError().message());
+    trailer.elf_checksum =
+        pith_file_checksum(PITH_FILE_CHECKSUM_SEED, (*elf)->getBufferStart(), (*elf)->getBufferSize());
   }
   trailer.weights_offset = alignTo(trailer.elf_size, PITH_FILE_WEIGHT_ALIGNMENT);
   trailer.weights_size = sectionSize(*packed);

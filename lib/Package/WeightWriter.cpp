@@ -5,13 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A model may be larger than memory, so weights go from the mapped model file through a buffer of a few megabytes.
-// Each buffer is packed by several threads, a share of the panels each.
+// A model may be larger than memory, so weights go from the mapped model file through a buffer of a few
+// megabytes. Each buffer is packed by several threads, a share of the panels each.
 //
 //===----------------------------------------------------------------------===//
 #include "WeightWriter.h"
-#include "pith/Conversion/KernelSpec.h"
 #include "mlir/IR/SymbolTable.h"
+#include "pith/Conversion/KernelSpec.h"
 #include "llvm/Support/MathExtras.h"
 #include <cstring>
 #include <thread>
@@ -23,7 +23,9 @@ using llvm::Expected;
 
 static constexpr int64_t bufferBytes = 16 << 20;
 
-static Error problem(const llvm::Twine &text) { return llvm::createStringError(llvm::inconvertibleErrorCode(), text); }
+static Error problem(const llvm::Twine &text) {
+  return llvm::createStringError(llvm::inconvertibleErrorCode(), text);
+}
 
 Expected<SmallVector<PackedOp>> pith::packedInOrder(ModuleOp module) {
   SmallVector<PackedOp> packed(module.getOps<PackedOp>());
@@ -110,7 +112,8 @@ static float asFloat(Type type, const char *bytes) {
   return value.convertToFloat();
 }
 
-static Error streamPlain(PackedOp packed, ArrayRef<Source> sources, llvm::function_ref<Error(ArrayRef<char>)> sink) {
+static Error streamPlain(PackedOp packed, ArrayRef<Source> sources,
+                         llvm::function_ref<Error(ArrayRef<char>)> sink) {
   auto element = packed.getLayout().getAs<TypeAttr>("element");
   if (!element)
     return problem("packed weight '" + packed.getSymName() + "': the layout has no 'element'");
@@ -121,9 +124,11 @@ static Error streamPlain(PackedOp packed, ArrayRef<Source> sources, llvm::functi
         return error;
       continue;
     }
-    bool readable = wanted.isF32() && (source.encoding || stored.isF16() || stored.isBF16() || stored.isF64());
+    bool readable =
+        wanted.isF32() && (source.encoding || stored.isF16() || stored.isBF16() || stored.isF64());
     if (!readable)
-      return problem("packed weight '" + packed.getSymName() + "': its source is not stored as its layout says");
+      return problem("packed weight '" + packed.getSymName() +
+                     "': its source is not stored as its layout says");
     int64_t rowLength = source.type.getRank() ? source.type.getShape().back() : 1;
     int64_t rows = rowLength ? source.type.getNumElements() / rowLength : 0;
     int64_t step = std::max<int64_t>(1, bufferBytes / (4 * std::max<int64_t>(rowLength, 1)));
@@ -134,8 +139,8 @@ static Error streamPlain(PackedOp packed, ArrayRef<Source> sources, llvm::functi
       int64_t count = std::min(step, rows - row);
       buffer.resize(count * rowLength);
       if (source.encoding) {
-        source.encoding.decodeRows(source.type, source.data.data(), source.scales.data(), source.zeros.data(), row,
-                                   count, buffer.data());
+        source.encoding.decodeRows(source.type, source.data.data(), source.scales.data(), source.zeros.data(),
+                                   row, count, buffer.data());
       } else {
         int64_t bytes = stored.getIntOrFloatBitWidth() / 8;
         for (size_t i = 0; i < buffer.size(); ++i)
@@ -153,7 +158,9 @@ static Error streamPlain(PackedOp packed, ArrayRef<Source> sources, llvm::functi
 //===----------------------------------------------------------------------===//
 
 static cpu::WeightFormat formatOf(Type type) {
-  return type.isF16() ? cpu::WeightFormat::F16 : type.isBF16() ? cpu::WeightFormat::BF16 : cpu::WeightFormat::F32;
+  return type.isF16()    ? cpu::WeightFormat::F16
+         : type.isBF16() ? cpu::WeightFormat::BF16
+                         : cpu::WeightFormat::F32;
 }
 
 static Expected<cpu::WeightView> viewOf(const Source &source, bool kMajor) {
@@ -167,7 +174,8 @@ static Expected<cpu::WeightView> viewOf(const Source &source, bool kMajor) {
   view.data = source.data.data();
   if (auto encoding = dyn_cast_or_null<BlockQuantAttr>(source.type.getEncoding())) {
     if ((encoding.getBits() != 4 && encoding.getBits() != 8) || kMajor)
-      return problem("weight '" + WeightOp(source.op).getSymName() + "' has an encoding that panels cannot hold");
+      return problem("weight '" + WeightOp(source.op).getSymName() +
+                     "' has an encoding that panels cannot hold");
     view.format = encoding.getBits() == 4 ? cpu::WeightFormat::Int4 : cpu::WeightFormat::Int8;
     view.block = encoding.getBlock();
     view.scales = source.scales.data();
@@ -181,7 +189,8 @@ static Expected<cpu::WeightView> viewOf(const Source &source, bool kMajor) {
   return view;
 }
 
-static Error streamLinear(PackedOp packed, ArrayRef<Source> sources, llvm::function_ref<Error(ArrayRef<char>)> sink) {
+static Error streamLinear(PackedOp packed, ArrayRef<Source> sources,
+                          llvm::function_ref<Error(ArrayRef<char>)> sink) {
   Diagnosed diagnosed(packed.getContext());
   bool kMajor = false;
   FailureOr<cpu::LinearLayout> layout =
@@ -195,8 +204,8 @@ static Error streamLinear(PackedOp packed, ArrayRef<Source> sources, llvm::funct
     if (!view)
       return view.takeError();
     if (view->k != layout->k)
-      return problem("packed weight '" + packed.getSymName() + "': k is " + llvm::Twine(view->k) + ", expected " +
-                     llvm::Twine(layout->k));
+      return problem("packed weight '" + packed.getSymName() + "': k is " + llvm::Twine(view->k) +
+                     ", expected " + llvm::Twine(layout->k));
     n += view->n;
     views.push_back(*view);
   }
@@ -269,9 +278,10 @@ Error pith::streamWeights(ModuleOp module, ArrayRef<PackedOp> packed,
     }
     auto kind = op.getLayout().getAs<StringAttr>("kind");
     StringRef name = kind ? kind.getValue() : "";
-    Error error = name == "plain"    ? streamPlain(op, sources, pass)
-                  : name == "linear" ? streamLinear(op, sources, pass)
-                                     : problem("packed weight '" + op.getSymName() + "': no layout '" + name + "'");
+    Error error = name == "plain" ? streamPlain(op, sources, pass)
+                  : name == "linear"
+                      ? streamLinear(op, sources, pass)
+                      : problem("packed weight '" + op.getSymName() + "': no layout '" + name + "'");
     if (error)
       return error;
     if (position != op.getOffset() + op.getSize())

@@ -7,8 +7,8 @@
 #ifndef PITH_LIB_PACKAGE_WEIGHTWRITER_H
 #define PITH_LIB_PACKAGE_WEIGHTWRITER_H
 
-#include "pith/Dialect/Pith/IR/Pith.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "pith/Dialect/Pith/IR/Pith.h"
 #include "llvm/Support/Error.h"
 
 namespace pith {
@@ -17,8 +17,8 @@ namespace pith {
 llvm::Expected<llvm::SmallVector<PackedOp>> packedInOrder(mlir::ModuleOp module);
 /// Bytes of the weight section.
 uint64_t sectionSize(llvm::ArrayRef<PackedOp> packed);
-/// Gives the whole section, with zeros between pieces, to `sink`, in pieces whose lengths are multiples of 8 (but
-/// for the last).
+/// Gives the whole section, with zeros between pieces, to `sink`, in pieces whose lengths are multiples of 8
+/// (but for the last).
 llvm::Error streamWeights(mlir::ModuleOp module, llvm::ArrayRef<PackedOp> packed,
                           llvm::function_ref<llvm::Error(llvm::ArrayRef<char>)> sink);
 

@@ -5,16 +5,17 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// What `pith.kernel` on a kernel's declaration and `layout` of a `pith.packed` say, to and from the code generator's structs.
-// IR is text that anyone can write, so reading fails with a reason instead of trusting it.
+// What `pith.kernel` on a kernel's declaration and `layout` of a `pith.packed` say, to and from the code
+// generator's structs. IR is text that anyone can write, so reading fails with a reason instead of trusting
+// it.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_CONVERSION_KERNELSPEC_H
 #define PITH_CONVERSION_KERNELSPEC_H
 
-#include "pith/Codegen/CPU/Kernels.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/IR/Diagnostics.h"
+#include "pith/Codegen/CPU/Kernels.h"
 
 namespace pith {
 
@@ -22,7 +23,8 @@ using EmitError = llvm::function_ref<mlir::InFlightDiagnostic()>;
 
 /// {kind = "linear", format = "f16", n, k, block, zero_points, glu}
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::LinearLayout &layout, bool kMajor);
-mlir::FailureOr<cpu::LinearLayout> readLinearLayout(mlir::DictionaryAttr layout, bool &kMajor, EmitError emitError);
+mlir::FailureOr<cpu::LinearLayout> readLinearLayout(mlir::DictionaryAttr layout, bool &kMajor,
+                                                    EmitError emitError);
 
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::LinearSpec &spec);
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::LinearLayout &layout, float scale);

@@ -7,9 +7,9 @@
 #ifndef PITH_CONVERSION_PACKEDWEIGHTS_H
 #define PITH_CONVERSION_PACKEDWEIGHTS_H
 
-#include "pith/Dialect/Pith/IR/Pith.h"
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/SymbolTable.h"
+#include "pith/Dialect/Pith/IR/Pith.h"
 #include "llvm/ADT/DenseMap.h"
 
 namespace pith {
@@ -23,7 +23,8 @@ public:
   explicit PackedWeights(mlir::ModuleOp module);
 
   /// `sources` packed as `layout` says, in `size` bytes. `name` is a wish.
-  PackedOp get(llvm::ArrayRef<mlir::Attribute> sources, mlir::DictionaryAttr layout, int64_t size, llvm::StringRef name);
+  PackedOp get(llvm::ArrayRef<mlir::Attribute> sources, mlir::DictionaryAttr layout, int64_t size,
+               llvm::StringRef name);
   /// A weight as a dense row-major tensor of `type` (kind "plain").
   mlir::FailureOr<PackedOp> getPlain(WeightOp weight, mlir::RankedTensorType type);
   /// Several weights, one behind the other.

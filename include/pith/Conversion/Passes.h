@@ -21,7 +21,8 @@ namespace pith {
 constexpr llvm::StringLiteral kMachineAttr = "pith.machine";
 /// On a kernel's declaration: a dictionary with all that its body depends on.
 constexpr llvm::StringLiteral kKernelAttr = "pith.kernel";
-/// On a step entry: rows of one step at most; and the largest number of positions that the model's tables allow.
+/// On a step entry: rows of one step at most; and the largest number of positions that the model's tables
+/// allow.
 constexpr llvm::StringLiteral kMaxRowsAttr = "pith.max_rows";
 constexpr llvm::StringLiteral kPositionsAttr = "pith.positions";
 /// On the module behind the phase `kernels`: what the manifest says of entries and state.

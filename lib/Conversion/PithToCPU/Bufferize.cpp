@@ -5,12 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The caller owns inputs and outputs. So results become arguments that are written, and because the caller must know
-// their sizes before it can pass them, the entry returns those instead.
+// The caller owns inputs and outputs. So results become arguments that are written, and because the caller
+// must know their sizes before it can pass them, the entry returns those instead.
 //
 //===----------------------------------------------------------------------===//
 #include "../PithToLinalg/TensorBuilder.h"
-#include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
@@ -24,6 +23,7 @@
 #include "mlir/Dialect/Tensor/IR/TensorInferTypeOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/SubsetInsertionOpInterfaceImpl.h"
+#include "pith/Conversion/Passes.h"
 
 namespace pith {
 #define GEN_PASS_DEF_BUFFERIZEENTRIES
@@ -85,8 +85,8 @@ struct LaunchModel : BufferizableOpInterface::ExternalModel<LaunchModel, LaunchO
     for (int64_t output : launch.getOutputs())
       if (isa<TensorType>(launch.getOperands()[output].getType()))
         results.push_back(operands[output]);
-    LaunchOp::create(rewriter, op->getLoc(), TypeRange(), launch.getKernelAttr(), operands, launch.getOutputsAttr(),
-                     launch.getUpdatesAttr());
+    LaunchOp::create(rewriter, op->getLoc(), TypeRange(), launch.getKernelAttr(), operands,
+                     launch.getOutputsAttr(), launch.getUpdatesAttr());
     replaceOpWithBufferizedValues(rewriter, op, results);
     return success();
   }
@@ -101,14 +101,17 @@ void pith::registerBufferizationModels(DialectRegistry &registry) {
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerInferTypeOpInterfaceExternalModels(registry);
   tensor::registerSubsetOpInterfaceExternalModels(registry);
-  registry.addExtension(+[](MLIRContext *context, PithDialect *) { LaunchOp::attachInterface<LaunchModel>(*context); });
+  registry.addExtension(
+      +[](MLIRContext *context, PithDialect *) { LaunchOp::attachInterface<LaunchModel>(*context); });
 }
 
 //===----------------------------------------------------------------------===//
 // Entries
 //===----------------------------------------------------------------------===//
 
-static MemRefType bufferType(RankedTensorType type) { return MemRefType::get(type.getShape(), type.getElementType()); }
+static MemRefType bufferType(RankedTensorType type) {
+  return MemRefType::get(type.getShape(), type.getElementType());
+}
 
 /// Arguments as buffers that are only read.
 static void takeInputs(func::FuncOp entry) {
@@ -118,7 +121,8 @@ static void takeInputs(func::FuncOp entry) {
     if (!type)
       continue;
     argument.setType(bufferType(type));
-    auto tensor = ToTensorOp::create(b, argument.getLoc(), type, argument, /*restrict=*/true, /*writable=*/false);
+    auto tensor =
+        ToTensorOp::create(b, argument.getLoc(), type, argument, /*restrict=*/true, /*writable=*/false);
     argument.replaceAllUsesExcept(tensor, tensor);
   }
   entry.setType(b.getFunctionType(entry.front().getArgumentTypes(), entry.getResultTypes()));
@@ -186,7 +190,8 @@ struct BufferizeEntries : pith::impl::BufferizeEntriesBase<BufferizeEntries> {
     for (auto entry : module.getOps<func::FuncOp>()) {
       if (!entry->hasAttr(kEntryAttr) || entry.isExternal())
         continue;
-      if (failed(eliminateEmptyTensors(rewriter, entry)) || failed(runOneShotBufferize(entry, options, state)))
+      if (failed(eliminateEmptyTensors(rewriter, entry)) ||
+          failed(runOneShotBufferize(entry, options, state)))
         return signalPassFailure();
     }
   }

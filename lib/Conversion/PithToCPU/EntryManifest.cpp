@@ -37,9 +37,10 @@ static DictionaryAttr describeTensor(func::FuncOp entry, unsigned argument, cons
     else
       dims.push_back(b.getStringAttr(defaultName + "_dim_" + Twine(i)));
   }
-  return b.getDictionaryAttr({b.getNamedAttr("dims", b.getArrayAttr(dims)),
-                              b.getNamedAttr("name", name ? name : b.getStringAttr(defaultName)),
-                              b.getNamedAttr("type", element ? element : b.getStringAttr(typeName(type.getElementType())))});
+  return b.getDictionaryAttr(
+      {b.getNamedAttr("dims", b.getArrayAttr(dims)),
+       b.getNamedAttr("name", name ? name : b.getStringAttr(defaultName)),
+       b.getNamedAttr("type", element ? element : b.getStringAttr(typeName(type.getElementType())))});
 }
 
 static FailureOr<DictionaryAttr> describeStep(func::FuncOp entry) {
@@ -56,10 +57,11 @@ static FailureOr<DictionaryAttr> describeStep(func::FuncOp entry) {
                            "tensor<?xVxf32>, but this is ")
            << entry.getFunctionType();
   auto maxRows = entry->getAttrOfType<IntegerAttr>(kMaxRowsAttr);
-  return b.getDictionaryAttr({b.getNamedAttr("kind", b.getStringAttr("step")),
-                              b.getNamedAttr("max_rows", maxRows ? maxRows : b.getI64IntegerAttr(ScheduleOptions().maxRows)),
-                              b.getNamedAttr("name", b.getStringAttr(entry.getSymName())),
-                              b.getNamedAttr("vocab", b.getI64IntegerAttr(logits.getDimSize(1)))});
+  return b.getDictionaryAttr(
+      {b.getNamedAttr("kind", b.getStringAttr("step")),
+       b.getNamedAttr("max_rows", maxRows ? maxRows : b.getI64IntegerAttr(ScheduleOptions().maxRows)),
+       b.getNamedAttr("name", b.getStringAttr(entry.getSymName())),
+       b.getNamedAttr("vocab", b.getI64IntegerAttr(logits.getDimSize(1)))});
 }
 
 FailureOr<DictionaryAttr> pith::describeEntries(ModuleOp module, ArrayRef<func::FuncOp> entries) {
@@ -75,10 +77,11 @@ FailureOr<DictionaryAttr> pith::describeEntries(ModuleOp module, ArrayRef<func::
       list.push_back(*step);
       auto positions = entry->getAttrOfType<IntegerAttr>(kPositionsAttr);
       manifest.push_back(b.getNamedAttr(
-          "state", b.getDictionaryAttr(
-                       {b.getNamedAttr("page_bytes", b.getI64IntegerAttr(getPageBytes(module))),
-                        b.getNamedAttr("page_tokens", b.getI64IntegerAttr(cpu::CacheLayout::pageTokens)),
-                        b.getNamedAttr("positions", b.getI64IntegerAttr(positions ? positions.getInt() : 0))})));
+          "state",
+          b.getDictionaryAttr(
+              {b.getNamedAttr("page_bytes", b.getI64IntegerAttr(getPageBytes(module))),
+               b.getNamedAttr("page_tokens", b.getI64IntegerAttr(cpu::CacheLayout::pageTokens)),
+               b.getNamedAttr("positions", b.getI64IntegerAttr(positions ? positions.getInt() : 0))})));
       continue;
     }
     if (kind != "invoke")

@@ -7,13 +7,14 @@
 #ifndef PITH_LIB_CONVERSION_PITHTOCPU_ENTRYMANIFEST_H
 #define PITH_LIB_CONVERSION_PITHTOCPU_ENTRYMANIFEST_H
 
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "pith/Codegen/CPU/Kernels.h"
 #include "pith/Dialect/Pith/IR/Pith.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace pith {
 
-/// {entries = [{name, kind, inputs, outputs | vocab, max_rows}…], state = {page_tokens, page_bytes, positions}}
+/// {entries = [{name, kind, inputs, outputs | vocab, max_rows}…], state = {page_tokens, page_bytes,
+/// positions}}
 mlir::FailureOr<mlir::DictionaryAttr> describeEntries(mlir::ModuleOp module,
                                                       mlir::ArrayRef<mlir::func::FuncOp> entries);
 

@@ -25,13 +25,15 @@ LogicalResult SizeHoister::hoist(Value size) {
   Operation *op = size.getDefiningOp();
   if (!op || !done.insert(op).second)
     return success();
-  // A buffer's dimension is known if the buffer is an input; others have been folded to what they were made with.
+  // A buffer's dimension is known if the buffer is an input; others have been folded to what they were made
+  // with.
   bool known = isMemoryEffectFree(op) && op->getBlock() == block;
   if (auto dim = dyn_cast<memref::DimOp>(op))
     known = known && isa<BlockArgument>(dim.getSource()) &&
             cast<BlockArgument>(dim.getSource()).getArgNumber() < inputs;
   else
-    known = known && llvm::none_of(op->getOperandTypes(), [](Type type) { return isa<BaseMemRefType>(type); });
+    known =
+        known && llvm::none_of(op->getOperandTypes(), [](Type type) { return isa<BaseMemRefType>(type); });
   if (!known) {
     culprit = op;
     done.erase(op);

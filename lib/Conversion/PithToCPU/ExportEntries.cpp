@@ -5,22 +5,23 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// For each entry @main, whose sizes @main(buffers…) returns and whose work @main_run(ctx, thread, buffers…) does:
+// For each entry @main, whose sizes @main(buffers…) returns and whose work @main_run(ctx, thread, buffers…)
+// does:
 //
 //   pith_main_run(const pith_exec_context *, uint32_t thread)
 //   pith_main_prepare(const pith_exec_context *, int64_t *output_dims) -> int64_t
 //
-// which take the buffers from the context, and the exported table of all entries. Addresses of packed weights are
-// resolved here too.
+// which take the buffers from the context, and the exported table of all entries. Addresses of packed weights
+// are resolved here too.
 //
 //===----------------------------------------------------------------------===//
 #include "EntryManifest.h"
 #include "TeamLoops.h"
-#include "pith/Conversion/Passes.h"
-#include "pith/executable.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "pith/Conversion/Passes.h"
+#include "pith/executable.h"
 
 namespace pith {
 #define GEN_PASS_DEF_EXPORTENTRIES
@@ -33,7 +34,9 @@ using namespace pith;
 /// A dense row-major buffer as MLIR describes one.
 static Value describeBuffer(OpBuilder &b, Location loc, MemRefType type, Value data, ArrayRef<Value> dims) {
   int64_t rank = type.getRank();
-  auto number = [&](int64_t value) -> Value { return LLVM::ConstantOp::create(b, loc, b.getI64Type(), value); };
+  auto number = [&](int64_t value) -> Value {
+    return LLVM::ConstantOp::create(b, loc, b.getI64Type(), value);
+  };
   SmallVector<Type> fields{data.getType(), data.getType(), b.getI64Type()};
   if (rank > 0)
     fields.append(2, LLVM::LLVMArrayType::get(b.getI64Type(), rank));
@@ -75,7 +78,8 @@ private:
   Value field(int64_t offset, Type type) { return loadField(b, loc, context, offset, type); }
   Value constant(int64_t value) { return LLVM::ConstantOp::create(b, loc, b.getI64Type(), value); }
   Value at(Value base, int64_t bytes) {
-    return LLVM::GEPOp::create(b, loc, pointer, b.getI8Type(), base, ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(bytes)});
+    return LLVM::GEPOp::create(b, loc, pointer, b.getI8Type(), base,
+                               ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(bytes)});
   }
   Value describe(MemRefType type, Value data, ArrayRef<Value> dims) {
     return describeBuffer(b, loc, type, data, dims);
@@ -123,13 +127,15 @@ Value EntryExporter::invokeBuffer(MemRefType type, Value tensor, bool withData, 
 
 /// The step entry's arguments are fields of the context: tokens, positions, out_rows; logits.
 Value EntryExporter::stepBuffer(unsigned argument, bool withData) {
-  static const struct { int64_t data, rows; } places[] = {
-      {offsetof(pith_exec_context, tokens), offsetof(pith_exec_context, rows)},
-      {offsetof(pith_exec_context, positions), offsetof(pith_exec_context, rows)},
-      {offsetof(pith_exec_context, out_row_index), offsetof(pith_exec_context, out_rows)},
-      {offsetof(pith_exec_context, logits), offsetof(pith_exec_context, out_rows)}};
+  static const struct {
+    int64_t data, rows;
+  } places[] = {{offsetof(pith_exec_context, tokens), offsetof(pith_exec_context, rows)},
+                {offsetof(pith_exec_context, positions), offsetof(pith_exec_context, rows)},
+                {offsetof(pith_exec_context, out_row_index), offsetof(pith_exec_context, out_rows)},
+                {offsetof(pith_exec_context, logits), offsetof(pith_exec_context, out_rows)}};
   auto type = cast<MemRefType>(entry.getArgumentTypes()[argument]);
-  Value data = withData ? field(places[argument].data, pointer) : LLVM::ZeroOp::create(b, loc, pointer).getResult();
+  Value data =
+      withData ? field(places[argument].data, pointer) : LLVM::ZeroOp::create(b, loc, pointer).getResult();
   Value rows = LLVM::ZExtOp::create(b, loc, b.getI64Type(), field(places[argument].rows, b.getI32Type()));
   SmallVector<Value> dims{rows};
   if (type.getRank() == 2)
@@ -150,7 +156,8 @@ SmallVector<Value> EntryExporter::buffers(bool running) {
     Value outs = running ? field(offsetof(pith_exec_context, outputs), pointer) : Value();
     for (int64_t i = 0; i < outputs; ++i)
       result.push_back(invokeBuffer(cast<MemRefType>(entry.getArgumentTypes()[inputs + i]),
-                                    running ? at(outs, i * sizeof(pith_exec_tensor)) : Value(), running, running));
+                                    running ? at(outs, i * sizeof(pith_exec_tensor)) : Value(), running,
+                                    running));
   }
   auto type = cast<MemRefType>(entry.getArgumentTypes().back());
   Value workspace = running ? field(offsetof(pith_exec_context, workspace), pointer)
@@ -173,7 +180,9 @@ LogicalResult EntryExporter::exportPrepare() {
   LLVM::LLVMFuncOp function = declare(prepareName(), b.getI64Type(), {pointer, pointer});
   SmallVector<Value> operands = buffers(/*running=*/false);
   auto sizes = func::CallOp::create(b, loc, entry, operands);
-  auto asI64 = [&](Value index) -> Value { return arith::IndexCastOp::create(b, loc, b.getI64Type(), index); };
+  auto asI64 = [&](Value index) -> Value {
+    return arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
+  };
   if (!isStep) {
     unsigned next = 1;
     int64_t position = 0;
@@ -202,7 +211,8 @@ static Value nameConstant(OpBuilder &b, Location loc, ModuleOp module, StringRef
   return LLVM::AddressOfOp::create(b, loc, global);
 }
 
-static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries, ArrayRef<func::FuncOp> functions) {
+static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries,
+                        ArrayRef<func::FuncOp> functions) {
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
   Location loc = module.getLoc();
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
@@ -212,8 +222,8 @@ static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries,
   auto arrayType = LLVM::LLVMArrayType::get(entryType, functions.size());
   auto constant = [&](int64_t value) -> Value { return LLVM::ConstantOp::create(b, loc, i32, value); };
 
-  auto array = LLVM::GlobalOp::create(b, loc, arrayType, /*isConstant=*/true, LLVM::Linkage::Internal, "pith_entries",
-                                      Attribute());
+  auto array = LLVM::GlobalOp::create(b, loc, arrayType, /*isConstant=*/true, LLVM::Linkage::Internal,
+                                      "pith_entries", Attribute());
   b.createBlock(&array.getInitializerRegion());
   Value list = LLVM::UndefOp::create(b, loc, arrayType);
   for (auto [i, entry] : llvm::enumerate(entries)) {

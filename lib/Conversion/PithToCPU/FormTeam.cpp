@@ -5,20 +5,20 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every thread runs the entry. Arithmetic on sizes is repeated by each, kernels and parallel loops are called by each
-// and divide their work, anything else that writes memory is left to thread 0. Accesses since the last barrier are
-// remembered; before an operation that touches what another thread may have written, or writes what another may have
-// read or written, there is a barrier.
+// Every thread runs the entry. Arithmetic on sizes is repeated by each, kernels and parallel loops are called
+// by each and divide their work, anything else that writes memory is left to thread 0. Accesses since the
+// last barrier are remembered; before an operation that touches what another thread may have written, or
+// writes what another may have read or written, there is a barrier.
 //
 //===----------------------------------------------------------------------===//
 #include "LowerReshapes.h"
 #include "TeamLoops.h"
-#include "pith/Conversion/Passes.h"
-#include "pith/executable.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
+#include "pith/Conversion/Passes.h"
+#include "pith/executable.h"
 
 namespace pith {
 #define GEN_PASS_DEF_FORMTEAM
@@ -29,7 +29,8 @@ using namespace mlir;
 using namespace pith;
 
 namespace {
-/// Bytes that an operation touches: a place of the workspace, an output, the sequences' caches, or it is not known which.
+/// Bytes that an operation touches: a place of the workspace, an output, the sequences' caches, or it is not
+/// known which.
 struct Access {
   enum Kind { Place, Output, Cache, Unknown } kind = Unknown;
   int64_t number = 0, begin = 0, end = 0;
@@ -146,7 +147,8 @@ void TeamFormer::separate(Operation *op, ArrayRef<Access> accesses) {
     auto pointer = LLVM::LLVMPointerType::get(b.getContext());
     Value barrier = loadField(b, loc, context, offsetof(pith_exec_context, barrier), pointer);
     Value team = loadField(b, loc, context, offsetof(pith_exec_context, team), pointer);
-    auto type = LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer, b.getI32Type()});
+    auto type =
+        LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer, b.getI32Type()});
     LLVM::CallOp::create(b, loc, type, ValueRange{barrier, team, thread});
     pending.clear();
   }
@@ -163,7 +165,9 @@ LogicalResult TeamFormer::formLaunch(LaunchOp op) {
   OpBuilder b(op);
   Location loc = op.getLoc();
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  auto asI64 = [&](Value index) -> Value { return arith::IndexCastOp::create(b, loc, b.getI64Type(), index); };
+  auto asI64 = [&](Value index) -> Value {
+    return arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
+  };
   SmallVector<Value> operands{context, thread}, sizes;
   for (auto [i, operand] : llvm::enumerate(op.getOperands())) {
     auto type = dyn_cast<MemRefType>(operand.getType());
@@ -175,7 +179,8 @@ LogicalResult TeamFormer::formLaunch(LaunchOp op) {
     if (!type.getLayout().isIdentity()) {
       auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, operand);
       Value bytes = arith::ConstantIndexOp::create(b, loc, type.getElementTypeBitWidth() / 8);
-      start = arith::AddIOp::create(b, loc, start, arith::MulIOp::create(b, loc, metadata.getOffset(), bytes));
+      start =
+          arith::AddIOp::create(b, loc, start, arith::MulIOp::create(b, loc, metadata.getOffset(), bytes));
     }
     operands.push_back(LLVM::IntToPtrOp::create(b, loc, pointer, asI64(start)));
   }
@@ -191,8 +196,8 @@ LogicalResult TeamFormer::formLaunch(LaunchOp op) {
   }
   operands.append(sizes);
   if (!llvm::equal(kernel.getFunctionType().getInputs(), ValueRange(operands).getTypes()))
-    return op.emitError("kernel @") << op.getKernel() << " is " << kernel.getFunctionType() << ", but called with "
-                                    << ValueRange(operands).getTypes();
+    return op.emitError("kernel @") << op.getKernel() << " is " << kernel.getFunctionType()
+                                    << ", but called with " << ValueRange(operands).getTypes();
   func::CallOp::create(b, loc, kernel, operands);
   op.erase();
   return success();

@@ -7,11 +7,11 @@
 #include "KernelChooser.h"
 #include "EntryManifest.h"
 #include "StepIndices.h"
-#include "pith/Conversion/KernelSpec.h"
-#include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Remarks.h"
+#include "pith/Conversion/KernelSpec.h"
+#include "pith/Conversion/Passes.h"
 
 using namespace mlir;
 using namespace pith;
@@ -26,7 +26,8 @@ bool KernelChooser::stay(Operation *op, const Twine &why) {
   return false;
 }
 
-/// The last dimension kept, the token dimensions as one. A slice of columns stays a slice, so that it is read in place.
+/// The last dimension kept, the token dimensions as one. A slice of columns stays a slice, so that it is read
+/// in place.
 Value KernelChooser::rows2D(TensorBuilder &t, Value x) {
   auto type = cast<RankedTensorType>(x.getType());
   if (type.getRank() == 2)
@@ -43,8 +44,8 @@ Value KernelChooser::rows2D(TensorBuilder &t, Value x) {
       columnsOnly &= isConstantIntValue(stride, 1);
     if (columnsOnly)
       return tensor::ExtractSliceOp::create(t.b, t.loc, rows2D(t, slice.getSource()),
-                                            {t.fixed(0), slice.getMixedOffsets().back()}, {rows, sizes.back()},
-                                            {t.fixed(1), t.fixed(1)});
+                                            {t.fixed(0), slice.getMixedOffsets().back()},
+                                            {rows, sizes.back()}, {t.fixed(1), t.fixed(1)});
   }
   return t.reshape(x, {rows, sizes.back()});
 }
@@ -58,7 +59,8 @@ Operation::result_range KernelChooser::launch(TensorBuilder &t, DictionaryAttr s
     auto strides = spec.getAs<DenseI64ArrayAttr>("strides");
     types.append(call.sizes.size() + (strides ? strides.size() : 0), t.b.getI64Type());
     StringRef kind = spec.getAs<StringAttr>("kind").getValue();
-    kernel = func::FuncOp::create(t.loc, (kind + "_" + Twine(counts[kind]++)).str(), t.b.getFunctionType(types, {}));
+    kernel = func::FuncOp::create(t.loc, (kind + "_" + Twine(counts[kind]++)).str(),
+                                  t.b.getFunctionType(types, {}));
     kernel.setPrivate();
     kernel->setAttr(kKernelAttr, spec);
     symbols.insert(kernel);
@@ -89,7 +91,8 @@ std::optional<KernelChooser::Part> KernelChooser::describe(Operation *user, Attr
   layout.n = type.getDimSize(kMajor ? 1 : 0);
   layout.k = type.getDimSize(kMajor ? 0 : 1);
   if (auto encoding = dyn_cast_or_null<BlockQuantAttr>(type.getEncoding())) {
-    bool known = (encoding.getBits() == 4 || encoding.getBits() == 8) && !kMajor && encoding.getBlock() % 16 == 0;
+    bool known =
+        (encoding.getBits() == 4 || encoding.getBits() == 8) && !kMajor && encoding.getBlock() % 16 == 0;
     if (!known) {
       stay(user, "no kernel for weights of " + Twine(encoding.getBits()) + " bits in blocks of " +
                      Twine(encoding.getBlock()) + (kMajor ? ", stored by k" : ""));
@@ -125,8 +128,8 @@ bool KernelChooser::describe(LinearOp op, SmallVectorImpl<Part> &parts, cpu::Lin
     } else {
       // Parts of one kernel have one format; zero points of one are zero points of all.
       bool quantized = layout.block > 0;
-      if (quantized != (part->layout.block > 0) || layout.k != part->layout.k || layout.block != part->layout.block ||
-          (quantized && layout.format != part->layout.format))
+      if (quantized != (part->layout.block > 0) || layout.k != part->layout.k ||
+          layout.block != part->layout.block || (quantized && layout.format != part->layout.format))
         return stay(op, "weights of different formats");
       if (layout.format != part->layout.format)
         layout.format = cpu::WeightFormat::F32;
@@ -141,7 +144,8 @@ bool KernelChooser::describe(LinearOp op, SmallVectorImpl<Part> &parts, cpu::Lin
 
 PackedOp KernelChooser::pack(ArrayRef<Attribute> sources, const cpu::LinearLayout &layout, bool kMajor) {
   std::string name = cast<FlatSymbolRefAttr>(sources.front()).getValue().str();
-  return weights.get(sources, toAttribute(module.getContext(), layout, kMajor), layout.sizeBytes(), name + "_packed");
+  return weights.get(sources, toAttribute(module.getContext(), layout, kMajor), layout.sizeBytes(),
+                     name + "_packed");
 }
 
 Value KernelChooser::address(TensorBuilder &t, PackedOp packed) {
@@ -184,8 +188,8 @@ struct Epilogue {
   cpu::Activation activation = cpu::Activation::None;
   bool glu = false, swapParts = false;
   Value residual;
-  Value end;                          // the last result that the kernel computes
-  SmallVector<Operation *> fused;     // in order; the last one defines `end`
+  Value end;                      // the last result that the kernel computes
+  SmallVector<Operation *> fused; // in order; the last one defines `end`
 };
 } // namespace
 
@@ -201,7 +205,8 @@ static void findGate(LinearOp op, Epilogue &epilogue) {
   tensor::ExtractSliceOp halves[2];
   for (Operation *user : y.getUsers()) {
     auto slice = dyn_cast<tensor::ExtractSliceOp>(user);
-    if (!slice || slice.getType().getRank() != type.getRank() || slice.getType().getShape().back() != columns / 2)
+    if (!slice || slice.getType().getRank() != type.getRank() ||
+        slice.getType().getShape().back() != columns / 2)
       return;
     // Token dimensions are whole if their sizes are the tensor's; only then do the halves meet in one unit.
     for (int64_t i = 0; i < last; ++i)
@@ -335,15 +340,15 @@ bool KernelChooser::chooseEmbedding(EmbeddingOp op) {
   Dims shape = t.dims(op.getIds());
   OpFoldResult rows = t.product(shape);
   Value ids = t.reshape(op.getIds(), {rows}), safe = ids;
-  // The runtime checks a step's tokens and positions; elsewhere any number may come, and one outside the table gives
-  // zeros.
+  // The runtime checks a step's tokens and positions; elsewhere any number may come, and one outside the
+  // table gives zeros.
   auto function = op->getParentOfType<func::FuncOp>();
   auto kind = function->getAttrOfType<StringAttr>(kEntryAttr);
   std::optional<ArgumentIndex> index = traceIndex(op.getIds());
   auto positions = function->getAttrOfType<IntegerAttr>(kPositionsAttr);
   bool isToken = index && index->argument == 0 && index->offset == 0;
-  bool isPosition = index && index->argument == 1 && index->offset >= 0 && positions && positions.getInt() > 0 &&
-                    positions.getInt() + index->offset <= part->layout.n;
+  bool isPosition = index && index->argument == 1 && index->offset >= 0 && positions &&
+                    positions.getInt() > 0 && positions.getInt() + index->offset <= part->layout.n;
   bool checked = kind && kind.getValue() == "step" && (isToken || isPosition);
   if (!checked) {
     Value size = t.idx(part->layout.n), zero = t.idx(0), last = t.idx(part->layout.n - 1);
@@ -351,8 +356,8 @@ bool KernelChooser::chooseEmbedding(EmbeddingOp op) {
       id = t.convert(id, t.index);
       return t.select(t.lessThan(id, zero), t.add(id, size), id);
     });
-    safe = t.elementwise(
-        ids, i32, [&](Value id) { return t.convert(t.maximum(t.minimum(id, last), zero), i32); });
+    safe = t.elementwise(ids, i32,
+                         [&](Value id) { return t.convert(t.maximum(t.minimum(id, last), zero), i32); });
   } else if (getElementTypeOrSelf(ids.getType()) != i32) {
     safe = t.cast(ids, i32);
   }
@@ -367,7 +372,8 @@ bool KernelChooser::chooseEmbedding(EmbeddingOp op) {
     Value size = t.idx(part->layout.n), zero = t.number(t.f32, 0);
     result = t.compute({rows, t.fixed(part->layout.k)}, t.f32, {result, ids}, {t.identity(2), t.map(2, {0})},
                        [&](ValueRange in) {
-                         Value inside = arith::CmpIOp::create(b, t.loc, arith::CmpIPredicate::ult, in[1], size);
+                         Value inside =
+                             arith::CmpIOp::create(b, t.loc, arith::CmpIPredicate::ult, in[1], size);
                          return t.select(inside, in[0], zero);
                        });
   }
@@ -484,8 +490,8 @@ bool KernelChooser::chooseCacheAttention(CacheAttentionOp op) {
     if (vector)
       call.in(vector);
   Value result = launch(t, toAttribute(module.getContext(), spec), call)[0];
-  op.getResult().replaceAllUsesWith(t.as(t.reshape(result, {t.dim(q, 0), t.fixed(spec.heads * spec.cache.valueDim)}),
-                                         op.getResult().getType()));
+  op.getResult().replaceAllUsesWith(t.as(
+      t.reshape(result, {t.dim(q, 0), t.fixed(spec.heads * spec.cache.valueDim)}), op.getResult().getType()));
   op.erase();
   return true;
 }

@@ -8,14 +8,14 @@
 #define PITH_LIB_CONVERSION_PITHTOCPU_KERNELCHOOSER_H
 
 #include "../PithToLinalg/TensorBuilder.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "pith/Codegen/CPU/Kernels.h"
 #include "pith/Conversion/PackedWeights.h"
-#include "mlir/Dialect/Func/IR/FuncOps.h"
 
 namespace pith {
 
-/// Replaces operations by launches, one at a time. Each `choose…` says whether it did: an operation that no kernel
-/// covers stays, with a remark, and is lowered to plain loops later.
+/// Replaces operations by launches, one at a time. Each `choose…` says whether it did: an operation that no
+/// kernel covers stays, with a remark, and is lowered to plain loops later.
 class KernelChooser {
 public:
   KernelChooser(mlir::ModuleOp module, const cpu::Machine &machine, bool exact)

@@ -18,7 +18,8 @@ using namespace pith::cpu;
 
 static constexpr llvm::StringLiteral formatNames[] = {"f32", "f16", "bf16", "int8", "int4"};
 static constexpr llvm::StringLiteral normNames[] = {"none", "rms", "layer"};
-static constexpr llvm::StringLiteral activationNames[] = {"none", "relu", "silu", "gelu", "gelu_tanh", "quick_gelu"};
+static constexpr llvm::StringLiteral activationNames[] = {"none", "relu",      "silu",
+                                                          "gelu", "gelu_tanh", "quick_gelu"};
 static constexpr llvm::StringLiteral elementNames[] = {"f32", "f16", "bf16"};
 
 namespace {
@@ -83,7 +84,8 @@ public:
     complain(name, "a string");
     return "";
   }
-  template <typename E, size_t N> E choice(StringRef name, const llvm::StringLiteral (&names)[N]) {
+  template <typename E, size_t N>
+  E choice(StringRef name, const llvm::StringLiteral (&names)[N]) {
     StringRef value = text(name);
     for (size_t i = 0; i < N; ++i)
       if (names[i] == value)
@@ -198,7 +200,8 @@ FailureOr<LinearLayout> pith::readLinearLayout(DictionaryAttr layout, bool &kMaj
   return result;
 }
 
-func::FuncOp pith::buildKernel(ModuleOp module, const Machine &machine, DictionaryAttr attribute, EmitError emitError) {
+func::FuncOp pith::buildKernel(ModuleOp module, const Machine &machine, DictionaryAttr attribute,
+                               EmitError emitError) {
   Reader r(attribute, emitError);
   StringRef kind = r.text("kind");
   if (kind == "linear") {

@@ -5,13 +5,13 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Loops are nested as the operation lists them, outermost first. Leading parallel loops become one `scf.parallel`, which
-// the team divides; the innermost loop never is one of them if there are others, so that it stays a plain loop over
-// contiguous elements that LLVM vectorizes. Sums over the innermost reduction loops are kept in registers.
+// Loops are nested as the operation lists them, outermost first. Leading parallel loops become one
+// `scf.parallel`, which the team divides; the innermost loop never is one of them if there are others, so
+// that it stays a plain loop over contiguous elements that LLVM vectorizes. Sums over the innermost reduction
+// loops are kept in registers.
 //
 //===----------------------------------------------------------------------===//
 #include "TeamLoops.h"
-#include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -19,6 +19,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/PatternMatch.h"
+#include "pith/Conversion/Passes.h"
 
 namespace pith {
 #define GEN_PASS_DEF_LINALGTOTEAMLOOPS
@@ -184,10 +185,9 @@ static void lowerCopy(memref::CopyOp op) {
   }
   SmallVector<AffineMap> maps(2, b.getMultiDimIdentityMap(type.getRank()));
   SmallVector<utils::IteratorType> kinds(type.getRank(), utils::IteratorType::parallel);
-  linalg::GenericOp::create(b, op.getLoc(), op.getSource(), op.getTarget(), maps, kinds,
-                            [](OpBuilder &nested, Location loc, ValueRange in) {
-                              linalg::YieldOp::create(nested, loc, in[0]);
-                            });
+  linalg::GenericOp::create(
+      b, op.getLoc(), op.getSource(), op.getTarget(), maps, kinds,
+      [](OpBuilder &nested, Location loc, ValueRange in) { linalg::YieldOp::create(nested, loc, in[0]); });
   op.erase();
 }
 

@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Upstream expands strided metadata only where each group of an expansion has one dynamic dimension at most. Ours have
-// several (batch and sequence), whose sizes the operation names; so expansions and collapses become reinterpret casts.
+// Upstream expands strided metadata only where each group of an expansion has one dynamic dimension at most.
+// Ours have several (batch and sequence), whose sizes the operation names; so expansions and collapses become
+// reinterpret casts.
 //
 //===----------------------------------------------------------------------===//
 #include "LowerReshapes.h"

@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "pith/Conversion/Passes.h"
 #include "mlir/IR/Builders.h"
+#include "pith/Conversion/Passes.h"
 
 using namespace mlir;
 using namespace pith;
@@ -13,12 +13,12 @@ using namespace pith;
 void pith::setMachine(ModuleOp module, const cpu::Machine &machine) {
   Builder b(module.getContext());
   auto flag = [&](StringRef name, bool value) { return b.getNamedAttr(name, b.getBoolAttr(value)); };
-  module->setAttr(kMachineAttr,
-                  b.getDictionaryAttr({b.getNamedAttr("cpu", b.getStringAttr(machine.cpu)),
-                                       b.getNamedAttr("features", b.getStringAttr(machine.features)),
-                                       b.getNamedAttr("vector_bytes", b.getI64IntegerAttr(machine.vectorBytes)),
-                                       flag("vnni", machine.vnni), flag("avx_vnni", machine.avxVnni),
-                                       flag("bf16", machine.bf16), flag("vbmi", machine.vbmi)}));
+  module->setAttr(kMachineAttr, b.getDictionaryAttr(
+                                    {b.getNamedAttr("cpu", b.getStringAttr(machine.cpu)),
+                                     b.getNamedAttr("features", b.getStringAttr(machine.features)),
+                                     b.getNamedAttr("vector_bytes", b.getI64IntegerAttr(machine.vectorBytes)),
+                                     flag("vnni", machine.vnni), flag("avx_vnni", machine.avxVnni),
+                                     flag("bf16", machine.bf16), flag("vbmi", machine.vbmi)}));
 }
 
 FailureOr<cpu::Machine> pith::getMachine(ModuleOp module, StringRef fallback) {
@@ -43,8 +43,8 @@ FailureOr<cpu::Machine> pith::getMachine(ModuleOp module, StringRef fallback) {
   machine.features = text("features");
   auto bytes = attribute.getAs<IntegerAttr>("vector_bytes");
   if (machine.cpu.empty() || !bytes || (bytes.getInt() != 32 && bytes.getInt() != 64))
-    return module.emitError("attribute '") << kMachineAttr << "' needs 'cpu' and 'vector_bytes' of 32 or 64, but is "
-                                           << attribute;
+    return module.emitError("attribute '")
+           << kMachineAttr << "' needs 'cpu' and 'vector_bytes' of 32 or 64, but is " << attribute;
   machine.vectorBytes = static_cast<int>(bytes.getInt());
   machine.vnni = flag("vnni");
   machine.avxVnni = flag("avx_vnni");

@@ -5,11 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "StepIndices.h"
-#include "pith/Conversion/Passes.h"
 #include "mlir/Conversion/MathToFuncs/MathToFuncs.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Pass/PassOptions.h"
 #include "mlir/Transforms/Passes.h"
+#include "pith/Conversion/Passes.h"
 
 using namespace mlir;
 
@@ -90,6 +90,7 @@ void pith::registerConversionPipelines() {
         options.maxRows = flags.maxRows;
         buildSchedule(pm, options);
       });
-  PassPipelineRegistration<>("pith-kernels", "the phase kernels: kernel bodies, planned buffers, one team of threads",
+  PassPipelineRegistration<>("pith-kernels",
+                             "the phase kernels: kernel bodies, planned buffers, one team of threads",
                              [](OpPassManager &pm) { buildKernels(pm); });
 }

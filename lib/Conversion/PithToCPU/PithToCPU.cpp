@@ -6,9 +6,9 @@
 //===----------------------------------------------------------------------===//
 #include "KernelChooser.h"
 #include "StepCost.h"
-#include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "pith/Conversion/Passes.h"
 
 namespace pith {
 #define GEN_PASS_DEF_CONVERTPITHTOCPU

@@ -5,22 +5,23 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// An entry is a straight line of operations, so a buffer lives from the first that uses it to the last. A buffer's size
-// is a number of bytes times a product of dimensions that are known when the entry starts. Buffers with the same
-// product form a class; in a class all sizes and offsets are multiples of that product, so that places are found at
-// compile time as if the product were 1. The workspace is the classes one behind the other.
+// An entry is a straight line of operations, so a buffer lives from the first that uses it to the last. A
+// buffer's size is a number of bytes times a product of dimensions that are known when the entry starts.
+// Buffers with the same product form a class; in a class all sizes and offsets are multiples of that product,
+// so that places are found at compile time as if the product were 1. The workspace is the classes one behind
+// the other.
 //
-// Every place begins at a multiple of 64 bytes. Where an element of the class is small, its unit is the product rounded up
-// to a multiple of 64; else each buffer's bytes per unit are.
+// Every place begins at a multiple of 64 bytes. Where an element of the class is small, its unit is the
+// product rounded up to a multiple of 64; else each buffer's bytes per unit are.
 //
 //===----------------------------------------------------------------------===//
 #include "EntrySizes.h"
-#include "pith/Conversion/PackedWeights.h"
-#include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "pith/Conversion/PackedWeights.h"
+#include "pith/Conversion/Passes.h"
 #include "llvm/Support/MathExtras.h"
 
 namespace pith {
@@ -58,16 +59,16 @@ struct Product {
 
 struct Buffer {
   memref::AllocOp op;
-  int64_t bytes;          // per unit of its class
-  unsigned first, last;   // positions of the first and the last user
-  int64_t offset = 0;     // in its class
+  int64_t bytes;        // per unit of its class
+  unsigned first, last; // positions of the first and the last user
+  int64_t offset = 0;   // in its class
 };
 
 struct SizeClass {
   SmallVector<Value> factors;
   bool wide = false;
   SmallVector<Buffer> buffers;
-  int64_t bytes = 0;      // per unit
+  int64_t bytes = 0; // per unit
   Value unit, base;
 };
 
@@ -110,7 +111,8 @@ LogicalResult Planner::collect() {
     for (Value d : op.getDynamicSizes()) {
       if (failed(hoister.hoist(d))) {
         InFlightDiagnostic error = op.emitError("size depends on data, which is not supported");
-        error.attachNote(hoister.culprit->getLoc()) << "the data is read here, by '" << hoister.culprit->getName() << "'";
+        error.attachNote(hoister.culprit->getLoc())
+            << "the data is read here, by '" << hoister.culprit->getName() << "'";
         return error;
       }
       size.multiply(d);
@@ -127,15 +129,16 @@ LogicalResult Planner::collect() {
     if (first == ~0u)
       continue;
     bool wide = size.factors.empty() || size.number >= wideBytes;
-    auto known = llvm::find_if(classes, [&](SizeClass &c) { return c.factors == size.factors && c.wide == wide; });
+    auto known =
+        llvm::find_if(classes, [&](SizeClass &c) { return c.factors == size.factors && c.wide == wide; });
     if (known == classes.end()) {
       classes.emplace_back();
       known = std::prev(classes.end());
       known->factors = size.factors;
       known->wide = wide;
     }
-    known->buffers.push_back({op, wide ? static_cast<int64_t>(llvm::alignTo(size.number, alignment)) : size.number,
-                              first, last});
+    known->buffers.push_back(
+        {op, wide ? static_cast<int64_t>(llvm::alignTo(size.number, alignment)) : size.number, first, last});
   }
   return success();
 }
@@ -156,8 +159,9 @@ void Planner::place(SizeClass &sizeClass) {
       offset = std::max(offset, other->offset + other->bytes);
     }
     buffer->offset = offset;
-    placed.insert(llvm::upper_bound(placed, buffer, [](Buffer *x, Buffer *y) { return x->offset < y->offset; }),
-                  buffer);
+    placed.insert(
+        llvm::upper_bound(placed, buffer, [](Buffer *x, Buffer *y) { return x->offset < y->offset; }),
+        buffer);
     sizeClass.bytes = std::max(sizeClass.bytes, offset + buffer->bytes);
   }
 }
@@ -171,7 +175,8 @@ void Planner::rewrite() {
       unit = arith::MulIOp::create(b, loc, unit, factor);
     if (!sizeClass.wide) {
       Value rounded = arith::AddIOp::create(b, loc, unit, index(alignment - 1));
-      unit = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, rounded, index(alignment)), index(alignment));
+      unit = arith::MulIOp::create(b, loc, arith::DivUIOp::create(b, loc, rounded, index(alignment)),
+                                   index(alignment));
     }
     sizeClass.unit = unit;
     sizeClass.base = total;
@@ -200,8 +205,10 @@ LogicalResult Planner::sizeOutputs() {
   Operation *ret = entry.front().getTerminator();
   for (Value size : ret->getOperands())
     if (failed(hoister.hoist(size))) {
-      InFlightDiagnostic error = entry.emitError("the size of an output depends on data, which is not supported");
-      error.attachNote(hoister.culprit->getLoc()) << "the data is read here, by '" << hoister.culprit->getName() << "'";
+      InFlightDiagnostic error =
+          entry.emitError("the size of an output depends on data, which is not supported");
+      error.attachNote(hoister.culprit->getLoc())
+          << "the data is read here, by '" << hoister.culprit->getName() << "'";
       return error;
     }
   auto inputs = static_cast<unsigned>(entry->getAttrOfType<IntegerAttr>("pith.inputs").getInt());

@@ -7,13 +7,13 @@
 #ifndef PITH_LIB_CONVERSION_PITHTOCPU_STEPCOST_H
 #define PITH_LIB_CONVERSION_PITHTOCPU_STEPCOST_H
 
-#include "pith/Dialect/Pith/IR/Pith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "pith/Dialect/Pith/IR/Pith.h"
 
 namespace pith {
 
-/// Notes on the module (`pith.model`, which goes into the manifest) the bytes of weights and the multiply-adds of the
-/// step's linears: for each new row, and for each row of logits on top.
+/// Notes on the module (`pith.model`, which goes into the manifest) the bytes of weights and the
+/// multiply-adds of the step's linears: for each new row, and for each row of logits on top.
 void noteStepCost(mlir::ModuleOp module, mlir::func::FuncOp step);
 
 } // namespace pith

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "StepIndices.h"
-#include "pith/Dialect/Pith/IR/Pith.h"
 #include "mlir/IR/Matchers.h"
+#include "pith/Dialect/Pith/IR/Pith.h"
 
 using namespace mlir;
 using namespace pith;
@@ -61,7 +61,8 @@ int64_t pith::positionLimit(func::FuncOp step) {
   };
   step.walk([&](Operation *op) {
     if (auto gather = dyn_cast<GatherOp>(op)) {
-      bound(gather.getIndices(), cast<RankedTensorType>(gather.getSource().getType()).getDimSize(gather.getAxis()));
+      bound(gather.getIndices(),
+            cast<RankedTensorType>(gather.getSource().getType()).getDimSize(gather.getAxis()));
     } else if (auto embedding = dyn_cast<EmbeddingOp>(op)) {
       auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(op, embedding.getWeightAttr());
       if (weight && weight.getTensorType().getRank() == 2)

@@ -5,20 +5,20 @@
 //
 //===----------------------------------------------------------------------===//
 #include "TeamLoops.h"
-#include "pith/executable.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "pith/executable.h"
 
 using namespace mlir;
 using namespace pith;
 
 void pith::markVectorizable(scf::ForOp loop) {
   MLIRContext *context = loop.getContext();
-  auto vectorize = LLVM::LoopVectorizeAttr::get(context, /*disable=*/BoolAttr::get(context, false), {}, {}, {}, {}, {},
-                                                {});
-  loop->setAttr("loop_annotation", LLVM::LoopAnnotationAttr::get(context, {}, vectorize, {}, {}, {}, {}, {}, {}, {},
-                                                                 {}, {}, {}, {}, {}, {}));
+  auto vectorize = LLVM::LoopVectorizeAttr::get(context, /*disable=*/BoolAttr::get(context, false), {}, {},
+                                                {}, {}, {}, {});
+  loop->setAttr("loop_annotation", LLVM::LoopAnnotationAttr::get(context, {}, vectorize, {}, {}, {}, {}, {},
+                                                                 {}, {}, {}, {}, {}, {}, {}, {}));
 }
 
 Value pith::loadField(OpBuilder &b, Location loc, Value context, int64_t offset, Type type) {
@@ -28,7 +28,8 @@ Value pith::loadField(OpBuilder &b, Location loc, Value context, int64_t offset,
   return LLVM::LoadOp::create(b, loc, type, address);
 }
 
-/// The loop's iterations as one number; each thread takes a contiguous share, whose sizes differ by at most one.
+/// The loop's iterations as one number; each thread takes a contiguous share, whose sizes differ by at most
+/// one.
 func::FuncOp LoopOutliner::build(scf::ParallelOp loop, ArrayRef<Value> captured) {
   Location loc = loop.getLoc();
   OpBuilder b(loop.getContext());
@@ -62,9 +63,11 @@ func::FuncOp LoopOutliner::build(scf::ParallelOp loop, ArrayRef<Value> captured)
   Value total = counts.front();
   for (Value count : ArrayRef(counts).drop_front())
     total = arith::MulIOp::create(b, loc, total, count);
-  auto asIndex = [&](Value i32) -> Value { return arith::IndexCastUIOp::create(b, loc, b.getIndexType(), i32); };
-  Value threads = asIndex(loadField(b, loc, entry->getArgument(0), offsetof(pith_exec_context, threads),
-                                    b.getI32Type()));
+  auto asIndex = [&](Value i32) -> Value {
+    return arith::IndexCastUIOp::create(b, loc, b.getIndexType(), i32);
+  };
+  Value threads =
+      asIndex(loadField(b, loc, entry->getArgument(0), offsetof(pith_exec_context, threads), b.getI32Type()));
   Value thread = asIndex(entry->getArgument(1));
   auto share = [&](Value number) -> Value {
     return arith::DivUIOp::create(b, loc, arith::MulIOp::create(b, loc, total, number), threads);

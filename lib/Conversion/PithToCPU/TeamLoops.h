@@ -17,8 +17,8 @@ namespace pith {
 /// Asks LLVM to vectorize this loop, which is innermost and whose elements lie side by side.
 void markVectorizable(mlir::scf::ForOp loop);
 
-/// Loops as functions `(%ctx: !llvm.ptr, %thread: i32, captured…)` that compute one thread's share. Equal loops
-/// are one function.
+/// Loops as functions `(%ctx: !llvm.ptr, %thread: i32, captured…)` that compute one thread's share. Equal
+/// loops are one function.
 class LoopOutliner {
 public:
   LoopOutliner(mlir::ModuleOp module, mlir::SymbolTable &symbols) : module(module), symbols(symbols) {}
@@ -34,7 +34,8 @@ private:
 };
 
 /// Loads a field of `pith_exec_context`.
-mlir::Value loadField(mlir::OpBuilder &b, mlir::Location loc, mlir::Value context, int64_t offset, mlir::Type type);
+mlir::Value loadField(mlir::OpBuilder &b, mlir::Location loc, mlir::Value context, int64_t offset,
+                      mlir::Type type);
 
 } // namespace pith
 

@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Scores, mask, softmax, sum of values, each over whole tensors. Heads are split off by views, and every loop reads
-// queries, keys and values as they lie: nothing is transposed. Scores are [batch, kv_heads, group, S, T] where `group` query
-// heads share one kv head.
+// Scores, mask, softmax, sum of values, each over whole tensors. Heads are split off by views, and every loop
+// reads queries, keys and values as they lie: nothing is transposed. Scores are [batch, kv_heads, group, S,
+// T] where `group` query heads share one kv head.
 //
 //===----------------------------------------------------------------------===//
 #include "TensorBuilder.h"
@@ -83,9 +83,10 @@ Value AttentionLowering::addMask(Value scores) {
   mask = t.reshape(mask, split);
   Value hidden = t.lowest(t.f32);
   bool keep = type.getElementType().isInteger(1);
-  return t.compute(scoreDims(), t.f32, {scores, mask}, {t.identity(5), t.broadcast(mask, 5)}, [&](ValueRange in) {
-    return keep ? t.select(in[1], in[0], hidden) : t.add(in[0], t.convert(in[1], t.f32));
-  });
+  return t.compute(scoreDims(), t.f32, {scores, mask}, {t.identity(5), t.broadcast(mask, 5)},
+                   [&](ValueRange in) {
+                     return keep ? t.select(in[1], in[0], hidden) : t.add(in[0], t.convert(in[1], t.f32));
+                   });
 }
 
 Value AttentionLowering::multiplyValues(Value weights, Value v) {

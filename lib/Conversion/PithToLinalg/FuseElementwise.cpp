@@ -4,11 +4,11 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Linalg/Transforms/Transforms.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
+#include "pith/Conversion/Passes.h"
 
 namespace pith {
 #define GEN_PASS_DEF_FUSEELEMENTWISE
@@ -25,8 +25,9 @@ static bool isCheap(linalg::GenericOp op) {
   if (op.getNumDpsInputs() > 1)
     return false;
   return llvm::all_of(op.getBody()->without_terminator(), [](Operation &inner) {
-    return isa<linalg::IndexOp, arith::ConstantOp, arith::ExtFOp, arith::TruncFOp, arith::ExtSIOp, arith::ExtUIOp,
-               arith::TruncIOp, arith::SIToFPOp, arith::UIToFPOp, arith::IndexCastOp, arith::NegFOp>(inner);
+    return isa<linalg::IndexOp, arith::ConstantOp, arith::ExtFOp, arith::TruncFOp, arith::ExtSIOp,
+               arith::ExtUIOp, arith::TruncIOp, arith::SIToFPOp, arith::UIToFPOp, arith::IndexCastOp,
+               arith::NegFOp>(inner);
   });
 }
 
@@ -35,8 +36,8 @@ static bool shouldFuse(OpOperand *operand) {
   auto consumer = dyn_cast<linalg::GenericOp>(operand->getOwner());
   if (!producer || !consumer)
     return false;
-  if (static_cast<int64_t>(producer.getBody()->getOperations().size() + consumer.getBody()->getOperations().size()) >
-      largestBody)
+  if (static_cast<int64_t>(producer.getBody()->getOperations().size() +
+                           consumer.getBody()->getOperations().size()) > largestBody)
     return false;
   if (isCheap(producer))
     return true;

@@ -19,7 +19,9 @@ static Value isInside(TensorBuilder &t, Value position, Value size) {
   return arith::CmpIOp::create(t.b, t.loc, arith::CmpIPredicate::ult, position, size);
 }
 
-static Value both(TensorBuilder &t, Value x, Value y) { return x ? arith::AndIOp::create(t.b, t.loc, x, y) : y; }
+static Value both(TensorBuilder &t, Value x, Value y) {
+  return x ? arith::AndIOp::create(t.b, t.loc, x, y) : y;
+}
 
 /// `tensor[indices]` where `inside`, else zero; nothing outside is read.
 static Value extractOrZero(TensorBuilder &t, Value inside, Value tensor, ValueRange indices) {
@@ -126,10 +128,11 @@ static Value lowerScatterND(TensorBuilder &t, ScatterNDOp op) {
       t.b, t.loc, inside,
       [&](OpBuilder &b, Location loc) {
         SmallVector<OpFoldResult> strides(sliceSizes.size(), b.getIndexAttr(1));
-        auto full = cast<RankedTensorType>(tensor::ExtractSliceOp::inferResultType(
-            cast<RankedTensorType>(updates.getType()), sliceSizes));
+        auto full = cast<RankedTensorType>(
+            tensor::ExtractSliceOp::inferResultType(cast<RankedTensorType>(updates.getType()), sliceSizes));
         auto type = RankedTensorType::get(full.getShape().drop_front(), full.getElementType());
-        Value slice = tensor::ExtractSliceOp::create(b, loc, type, updates, sliceOffsets, sliceSizes, strides);
+        Value slice =
+            tensor::ExtractSliceOp::create(b, loc, type, updates, sliceOffsets, sliceSizes, strides);
         SmallVector<OpFoldResult> targetStrides(sizes.size(), b.getIndexAttr(1));
         Value written = tensor::InsertSliceOp::create(b, loc, slice, target, offsets, sizes, targetStrides);
         scf::YieldOp::create(b, loc, written);
@@ -152,7 +155,8 @@ static Value reversed(TensorBuilder &t, Value tensor, int64_t axis) {
   });
 }
 
-/// A sequential innermost loop over the axis carries the sum; each step also writes its element of the result.
+/// A sequential innermost loop over the axis carries the sum; each step also writes its element of the
+/// result.
 static Value lowerCumSum(TensorBuilder &t, CumSumOp op) {
   int64_t axis = op.getAxis();
   Value source = op.getReverse() ? reversed(t, op.getSource(), axis) : op.getSource();
@@ -172,8 +176,8 @@ static Value lowerCumSum(TensorBuilder &t, CumSumOp op) {
   AffineMap map = t.map(rank, loops);
   SmallVector<Value> results =
       t.generic(std::string(rank - 1, 'p') + "r", source,
-                {t.empty(sizes, element), t.filled(outer, t.number(element, 0))}, {map, map, t.map(rank, sumLoops)},
-                [&](ValueRange in) -> SmallVector<Value> {
+                {t.empty(sizes, element), t.filled(outer, t.number(element, 0))},
+                {map, map, t.map(rank, sumLoops)}, [&](ValueRange in) -> SmallVector<Value> {
                   Value sum = t.add(in[2], in[0]);
                   return {op.getExclusive() ? in[2] : sum, sum};
                 });
@@ -189,26 +193,27 @@ static Value lowerCacheUpdate(TensorBuilder &t, CacheUpdateOp op) {
   SmallVector<int64_t> startLoops(startType.getRank(), -1);
   if (startType.getRank() == 1 && startType.getDimSize(0) != 1)
     startLoops[0] = 0;
-  return t.compute(t.dims(type, op.getDims()), type.getElementType(), start, t.map(4, startLoops), [&](ValueRange in) {
-    SmallVector<Value> point;
-    for (int64_t i = 0; i < 4; ++i)
-      point.push_back(t.loopIndex(i));
-    Value row = t.sub(point[2], t.convert(in[0], t.index));
-    SmallVector<Value> fresh(point);
-    fresh[2] = row;
-    auto choice = scf::IfOp::create(
-        t.b, t.loc, isInside(t, row, rows),
-        [&](OpBuilder &b, Location loc) {
-          Value value = tensor::ExtractOp::create(b, loc, update, fresh);
-          scf::YieldOp::create(b, loc, value);
-        },
-        [&](OpBuilder &b, Location loc) {
-          TensorBuilder nested(b, loc);
-          Value value = extractOrZero(nested, isInside(nested, point[2], pastLength), past, point);
-          scf::YieldOp::create(b, loc, value);
-        });
-    return choice.getResult(0);
-  });
+  return t.compute(
+      t.dims(type, op.getDims()), type.getElementType(), start, t.map(4, startLoops), [&](ValueRange in) {
+        SmallVector<Value> point;
+        for (int64_t i = 0; i < 4; ++i)
+          point.push_back(t.loopIndex(i));
+        Value row = t.sub(point[2], t.convert(in[0], t.index));
+        SmallVector<Value> fresh(point);
+        fresh[2] = row;
+        auto choice = scf::IfOp::create(
+            t.b, t.loc, isInside(t, row, rows),
+            [&](OpBuilder &b, Location loc) {
+              Value value = tensor::ExtractOp::create(b, loc, update, fresh);
+              scf::YieldOp::create(b, loc, value);
+            },
+            [&](OpBuilder &b, Location loc) {
+              TensorBuilder nested(b, loc);
+              Value value = extractOrZero(nested, isInside(nested, point[2], pastLength), past, point);
+              scf::YieldOp::create(b, loc, value);
+            });
+        return choice.getResult(0);
+      });
 }
 
 FailureOr<Value> pith::lowerIndexingOp(TensorBuilder &t, Operation *op) {

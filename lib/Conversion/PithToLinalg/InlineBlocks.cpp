@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "pith/Conversion/Passes.h"
 #include "mlir/IR/PatternMatch.h"
+#include "pith/Conversion/Passes.h"
 
 namespace pith {
 #define GEN_PASS_DEF_INLINEBLOCKS

@@ -25,7 +25,8 @@ PackedWeights::PackedWeights(ModuleOp module) : module(module), symbols(module) 
   }
 }
 
-/// Weights under several names with the same bytes (a table and a head that are tied in the model file) are one.
+/// Weights under several names with the same bytes (a table and a head that are tied in the model file) are
+/// one.
 Attribute PackedWeights::canonical(Attribute source) {
   auto weight = symbols.lookup<WeightOp>(cast<FlatSymbolRefAttr>(source).getAttr());
   if (!weight)
@@ -72,7 +73,7 @@ FailureOr<PackedOp> PackedWeights::getPlain(WeightOp weight, RankedTensorType ty
 
 PackedOp PackedWeights::getPlain(ArrayRef<Attribute> sources, Type element, int64_t size) {
   Builder b(module.getContext());
-  DictionaryAttr layout = b.getDictionaryAttr({b.getNamedAttr("element", TypeAttr::get(element)),
-                                               b.getNamedAttr("kind", b.getStringAttr("plain"))});
+  DictionaryAttr layout = b.getDictionaryAttr(
+      {b.getNamedAttr("element", TypeAttr::get(element)), b.getNamedAttr("kind", b.getStringAttr("plain"))});
   return get(sources, layout, size, (cast<FlatSymbolRefAttr>(sources.front()).getValue() + "_plain").str());
 }

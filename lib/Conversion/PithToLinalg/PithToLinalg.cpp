@@ -9,13 +9,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "TensorBuilder.h"
-#include "pith/Conversion/PackedWeights.h"
-#include "pith/Conversion/Passes.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/SymbolTable.h"
+#include "pith/Conversion/PackedWeights.h"
+#include "pith/Conversion/Passes.h"
 
 namespace pith {
 #define GEN_PASS_DEF_CONVERTPITHTOLINALG
@@ -55,7 +55,8 @@ LogicalResult ConvertPithToLinalg::lowerLoad(LoadOp op, PackedWeights &weights) 
     return failure();
   auto bufferType = MemRefType::get(type.getShape(), type.getElementType());
   Value address = PackedAddressOp::create(b, op.getLoc(), bufferType, FlatSymbolRefAttr::get(*packed));
-  Value tensor = bufferization::ToTensorOp::create(b, op.getLoc(), type, address, /*restrict=*/true, /*writable=*/false);
+  Value tensor =
+      bufferization::ToTensorOp::create(b, op.getLoc(), type, address, /*restrict=*/true, /*writable=*/false);
   op.replaceAllUsesWith(tensor);
   op.erase();
   return success();
@@ -78,7 +79,8 @@ LogicalResult ConvertPithToLinalg::lowerOp(Operation *op, PackedWeights &weights
     op->erase();
     return success();
   }
-  if (op->getNumResults() != 1 || !isa<RankedTensorType>(op->getResult(0).getType()) || op->getNumRegions() > 1)
+  if (op->getNumResults() != 1 || !isa<RankedTensorType>(op->getResult(0).getType()) ||
+      op->getNumRegions() > 1)
     return success();
   TensorBuilder t(b, op->getLoc());
   FailureOr<Value> result = lowerTensorOp(t, op);

@@ -28,8 +28,8 @@ static OpFoldResult multiply(OpBuilder &b, Location loc, OpFoldResult x, OpFoldR
       .getResult();
 }
 
-/// One value per dimension of a function's arguments, at the function's start, and one per name: the runtime has checked
-/// that dimensions of one name are equal.
+/// One value per dimension of a function's arguments, at the function's start, and one per name: the runtime
+/// has checked that dimensions of one name are equal.
 static Value argumentDim(BlockArgument argument, int64_t i) {
   Block *block = argument.getOwner();
   if (auto function = dyn_cast<func::FuncOp>(block->getParentOp())) {
@@ -186,15 +186,17 @@ Value TensorBuilder::lowest(Type type) {
     return arith::ConstantOp::create(
         b, loc, b.getFloatAttr(floatType, APFloat::getInf(floatType.getFloatSemantics(), /*Negative=*/true)));
   return arith::ConstantOp::create(
-      b, loc, b.getIntegerAttr(type, APInt::getSignedMinValue(type.isIndex() ? 64 : type.getIntOrFloatBitWidth())));
+      b, loc,
+      b.getIntegerAttr(type, APInt::getSignedMinValue(type.isIndex() ? 64 : type.getIntOrFloatBitWidth())));
 }
 
 Value TensorBuilder::highest(Type type) {
   if (auto floatType = dyn_cast<FloatType>(type))
-    return arith::ConstantOp::create(b, loc,
-                                     b.getFloatAttr(floatType, APFloat::getInf(floatType.getFloatSemantics())));
+    return arith::ConstantOp::create(
+        b, loc, b.getFloatAttr(floatType, APFloat::getInf(floatType.getFloatSemantics())));
   return arith::ConstantOp::create(
-      b, loc, b.getIntegerAttr(type, APInt::getSignedMaxValue(type.isIndex() ? 64 : type.getIntOrFloatBitWidth())));
+      b, loc,
+      b.getIntegerAttr(type, APInt::getSignedMaxValue(type.isIndex() ? 64 : type.getIntOrFloatBitWidth())));
 }
 
 Value TensorBuilder::convert(Value scalar, Type type) {
@@ -227,7 +229,8 @@ Value TensorBuilder::convert(Value scalar, Type type) {
                            : arith::ExtSIOp::create(b, loc, type, scalar).getResult();
 }
 
-template <typename FloatOp, typename IntOp> static Value binary(TensorBuilder &t, Value x, Value y) {
+template <typename FloatOp, typename IntOp>
+static Value binary(TensorBuilder &t, Value x, Value y) {
   if (isa<FloatType>(x.getType()))
     return FloatOp::create(t.b, t.loc, x, y);
   return IntOp::create(t.b, t.loc, x, y);
@@ -236,8 +239,12 @@ Value TensorBuilder::add(Value x, Value y) { return binary<arith::AddFOp, arith:
 Value TensorBuilder::sub(Value x, Value y) { return binary<arith::SubFOp, arith::SubIOp>(*this, x, y); }
 Value TensorBuilder::mul(Value x, Value y) { return binary<arith::MulFOp, arith::MulIOp>(*this, x, y); }
 Value TensorBuilder::div(Value x, Value y) { return binary<arith::DivFOp, arith::DivSIOp>(*this, x, y); }
-Value TensorBuilder::maximum(Value x, Value y) { return binary<arith::MaximumFOp, arith::MaxSIOp>(*this, x, y); }
-Value TensorBuilder::minimum(Value x, Value y) { return binary<arith::MinimumFOp, arith::MinSIOp>(*this, x, y); }
+Value TensorBuilder::maximum(Value x, Value y) {
+  return binary<arith::MaximumFOp, arith::MaxSIOp>(*this, x, y);
+}
+Value TensorBuilder::minimum(Value x, Value y) {
+  return binary<arith::MinimumFOp, arith::MinSIOp>(*this, x, y);
+}
 
 Value TensorBuilder::lessThan(Value x, Value y) {
   if (isa<FloatType>(x.getType()))
@@ -275,17 +282,17 @@ SmallVector<Value> TensorBuilder::generic(StringRef iterators, ValueRange ins, V
   SmallVector<utils::IteratorType> kinds;
   for (char kind : iterators)
     kinds.push_back(kind == 'p' ? utils::IteratorType::parallel : utils::IteratorType::reduction);
-  auto op = linalg::GenericOp::create(b, loc, outs.getTypes(), ins, outs, maps, kinds,
-                                      [&](OpBuilder &nested, Location, ValueRange scalars) {
-                                        OpBuilder::InsertionGuard guard(b);
-                                        b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
-                                        linalg::YieldOp::create(b, loc, body(scalars));
-                                      });
+  auto op = linalg::GenericOp::create(
+      b, loc, outs.getTypes(), ins, outs, maps, kinds, [&](OpBuilder &nested, Location, ValueRange scalars) {
+        OpBuilder::InsertionGuard guard(b);
+        b.setInsertionPoint(nested.getInsertionBlock(), nested.getInsertionPoint());
+        linalg::YieldOp::create(b, loc, body(scalars));
+      });
   return SmallVector<Value>(op.getResults());
 }
 
-Value TensorBuilder::compute(ArrayRef<OpFoldResult> dims, Type element, ValueRange ins, ArrayRef<AffineMap> maps,
-                             llvm::function_ref<Value(ValueRange)> body) {
+Value TensorBuilder::compute(ArrayRef<OpFoldResult> dims, Type element, ValueRange ins,
+                             ArrayRef<AffineMap> maps, llvm::function_ref<Value(ValueRange)> body) {
   SmallVector<AffineMap> all(maps);
   all.push_back(identity(dims.size()));
   return generic(std::string(dims.size(), 'p'), ins, empty(dims, element), all,
@@ -350,8 +357,8 @@ struct Product {
 };
 } // namespace
 
-/// Cuts two shapes of the same number of elements into the finest groups of dimensions with equal products. What
-/// cannot be told apart stays in one group.
+/// Cuts two shapes of the same number of elements into the finest groups of dimensions with equal products.
+/// What cannot be told apart stays in one group.
 static void groupDimensions(ArrayRef<OpFoldResult> from, ArrayRef<OpFoldResult> to,
                             SmallVectorImpl<ReassociationIndices> &fromGroups,
                             SmallVectorImpl<ReassociationIndices> &toGroups) {
@@ -431,7 +438,8 @@ Value TensorBuilder::reshape(Value tensor, ArrayRef<OpFoldResult> sizes) {
   }
   Value value = as(tensor, RankedTensorType::get(refined, element));
   if (llvm::any_of(fromGroups, [](auto &group) { return group.size() > 1; }))
-    value = tensor::CollapseShapeOp::create(b, loc, RankedTensorType::get(middle, element), value, fromGroups);
+    value =
+        tensor::CollapseShapeOp::create(b, loc, RankedTensorType::get(middle, element), value, fromGroups);
   // Each side of an expansion is dynamic exactly if the other is.
   SmallVector<int64_t> adjusted(middle);
   for (auto [i, group] : llvm::enumerate(toGroups)) {

@@ -5,21 +5,21 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Every lowering here takes tensors and gives tensors, as `linalg.generic` over dynamic shapes. Sizes are taken from
-// where they come from (an argument's dimension, a `dims` operand), never from an intermediate tensor, so that equal
-// sizes are the same SSA value and buffers can be planned.
+// Every lowering here takes tensors and gives tensors, as `linalg.generic` over dynamic shapes. Sizes are
+// taken from where they come from (an argument's dimension, a `dims` operand), never from an intermediate
+// tensor, so that equal sizes are the same SSA value and buffers can be planned.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_CONVERSION_PITHTOLINALG_TENSORBUILDER_H
 #define PITH_LIB_CONVERSION_PITHTOLINALG_TENSORBUILDER_H
 
-#include "pith/Dialect/Pith/IR/Pith.h"
 #include "mlir/Dialect/Arith/Utils/Utils.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "mlir/IR/AffineExpr.h"
 #include "mlir/IR/Builders.h"
+#include "pith/Dialect/Pith/IR/Pith.h"
 
 namespace pith {
 
@@ -47,24 +47,24 @@ public:
   mlir::OpFoldResult dim(Value tensor, int64_t i) { return getDim(b, loc, tensor, i); }
   /// The sizes of an op's result: constants from its type, values from `dynamic` in order.
   Dims dims(Type type, mlir::ValueRange dynamic);
-  Value size(mlir::OpFoldResult dim);                    // as an index value
+  Value size(mlir::OpFoldResult dim); // as an index value
   mlir::OpFoldResult product(llvm::ArrayRef<mlir::OpFoldResult> dims);
   mlir::OpFoldResult sum(mlir::OpFoldResult x, mlir::OpFoldResult y);
   mlir::OpFoldResult fixed(int64_t value) { return b.getIndexAttr(value); }
 
   // Constants and scalars.
   Value idx(int64_t value);
-  Value number(Type type, double value);                 // of an integer, index or float type
-  Value lowest(Type type);                               // neutral element of max
+  Value number(Type type, double value); // of an integer, index or float type
+  Value lowest(Type type);               // neutral element of max
   Value highest(Type type);
-  Value convert(Value scalar, Type type);                // between numeric types; integers are signed, i1 is not
+  Value convert(Value scalar, Type type); // between numeric types; integers are signed, i1 is not
   Value add(Value x, Value y);
   Value sub(Value x, Value y);
   Value mul(Value x, Value y);
   Value div(Value x, Value y);
   Value maximum(Value x, Value y);
   Value minimum(Value x, Value y);
-  Value lessThan(Value x, Value y);                      // signed
+  Value lessThan(Value x, Value y); // signed
   Value atLeast(Value x, Value y);
   Value select(Value condition, Value x, Value y);
   /// x + y, where the order of a whole sum is free.
@@ -82,15 +82,15 @@ public:
   /// The same where all inputs have the result's shape.
   Value elementwise(mlir::ValueRange ins, Type element, llvm::function_ref<Value(mlir::ValueRange)> body);
   Value elementwise(Value in, Type element, llvm::function_ref<Value(Value)> body);
-  Value cast(Value tensor, Type element);                // elementwise conversion
-  Value loopIndex(int64_t loop);                         // inside a body
+  Value cast(Value tensor, Type element); // elementwise conversion
+  Value loopIndex(int64_t loop);          // inside a body
   Value extract(Value tensor, mlir::ValueRange indices);
   Value reshape(Value tensor, llvm::ArrayRef<mlir::OpFoldResult> dims);
   /// The value with the exact type wanted (a cast where static sizes are known on one side only).
   Value as(Value tensor, Type type);
 
   // Affine maps over `loops` loops.
-  AffineMap map(int64_t loops, llvm::ArrayRef<int64_t> results);   // -1: the constant 0
+  AffineMap map(int64_t loops, llvm::ArrayRef<int64_t> results); // -1: the constant 0
   AffineMap identity(int64_t rank);
   /// `tensor` aligned at the right with a result of `rank` dimensions; static unit dimensions are repeated.
   AffineMap broadcast(Value tensor, int64_t rank);
@@ -102,7 +102,8 @@ mlir::FailureOr<mlir::Value> lowerIndexingOp(TensorBuilder &t, mlir::Operation *
 mlir::FailureOr<mlir::Value> lowerTransformerOp(TensorBuilder &t, mlir::Operation *op);
 mlir::FailureOr<mlir::Value> lowerAttention(TensorBuilder &t, AttentionOp op);
 
-/// Softmax over the last dimension's elements, in f32. `allHidden`: what a row of only -inf gives (zeros, or NaN).
+/// Softmax over the last dimension's elements, in f32. `allHidden`: what a row of only -inf gives (zeros, or
+/// NaN).
 mlir::Value softmax(TensorBuilder &t, mlir::Value scores, int64_t axis, bool zerosIfHidden, mlir::Value sinks,
                     mlir::AffineMap sinkMap);
 mlir::Value activationOf(TensorBuilder &t, ActivationKind kind, mlir::Value x);

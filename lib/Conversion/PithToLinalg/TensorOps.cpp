@@ -31,8 +31,8 @@ static Value lowerTranspose(TensorBuilder &t, TransposeOp op) {
     to.push_back(from[p]);
     loops[p] = i;
   }
-  return t.compute(to, getElementTypeOrSelf(op.getSource().getType()), op.getSource(), t.map(loops.size(), loops),
-                   [](ValueRange in) { return in[0]; });
+  return t.compute(to, getElementTypeOrSelf(op.getSource().getType()), op.getSource(),
+                   t.map(loops.size(), loops), [](ValueRange in) { return in[0]; });
 }
 
 static Value lowerIota(TensorBuilder &t, IotaOp op) {
@@ -94,8 +94,9 @@ static Value reduce(TensorBuilder &t, Value source, ArrayRef<int64_t> axes, Type
       sizes[i] = t.fixed(1);
     }
   int64_t rank = iterators.size();
-  return t.generic(iterators, source, t.filled(sizes, neutral), {t.map(rank, loops), t.map(rank, out)},
-                   [&](ValueRange in) -> SmallVector<Value> { return {combine(in[1], t.convert(in[0], type))}; })
+  return t
+      .generic(iterators, source, t.filled(sizes, neutral), {t.map(rank, loops), t.map(rank, out)},
+               [&](ValueRange in) -> SmallVector<Value> { return {combine(in[1], t.convert(in[0], type))}; })
       .front();
 }
 
@@ -106,7 +107,8 @@ static Value lowerReduce(TensorBuilder &t, ReduceOp op) {
   switch (op.getKind()) {
   case ReduceKind::Sum:
   case ReduceKind::Mean: {
-    Value sum = reduce(t, source, axes, type, t.number(type, 0), [&](Value a, Value x) { return t.accumulate(a, x); });
+    Value sum = reduce(t, source, axes, type, t.number(type, 0),
+                       [&](Value a, Value x) { return t.accumulate(a, x); });
     if (op.getKind() == ReduceKind::Mean) {
       Dims reduced;
       for (int64_t axis : axes)
@@ -117,17 +119,21 @@ static Value lowerReduce(TensorBuilder &t, ReduceOp op) {
     return t.cast(sum, element);
   }
   case ReduceKind::Max:
-    return reduce(t, source, axes, element, t.lowest(element), [&](Value a, Value x) { return t.maximum(a, x); });
+    return reduce(t, source, axes, element, t.lowest(element),
+                  [&](Value a, Value x) { return t.maximum(a, x); });
   case ReduceKind::Min:
-    return reduce(t, source, axes, element, t.highest(element), [&](Value a, Value x) { return t.minimum(a, x); });
+    return reduce(t, source, axes, element, t.highest(element),
+                  [&](Value a, Value x) { return t.minimum(a, x); });
   case ReduceKind::Prod:
     return t.cast(
-        reduce(t, source, axes, type, t.number(type, 1), [&](Value a, Value x) { return t.mul(a, x); }), element);
+        reduce(t, source, axes, type, t.number(type, 1), [&](Value a, Value x) { return t.mul(a, x); }),
+        element);
   }
   llvm_unreachable("every kind of reduction is handled");
 }
 
-Value pith::softmax(TensorBuilder &t, Value scores, int64_t axis, bool zerosIfHidden, Value sinks, AffineMap sinkMap) {
+Value pith::softmax(TensorBuilder &t, Value scores, int64_t axis, bool zerosIfHidden, Value sinks,
+                    AffineMap sinkMap) {
   Type element = getElementTypeOrSelf(scores.getType());
   Type type = accumulatorType(t, element);
   Dims sizes = t.dims(scores);
@@ -148,9 +154,10 @@ Value pith::softmax(TensorBuilder &t, Value scores, int64_t axis, bool zerosIfHi
       Value hidden = arith::CmpFOp::create(t.b, t.loc, arith::CmpFPredicate::OEQ, m, lowest);
       return t.select(hidden, zero, m);
     });
-  Value powers = t.compute(sizes, type, {scores, highest}, {t.identity(rank), row}, [&](ValueRange in) -> Value {
-    return math::ExpOp::create(t.b, t.loc, t.sub(t.convert(in[0], type), in[1]));
-  });
+  Value powers =
+      t.compute(sizes, type, {scores, highest}, {t.identity(rank), row}, [&](ValueRange in) -> Value {
+        return math::ExpOp::create(t.b, t.loc, t.sub(t.convert(in[0], type), in[1]));
+      });
   Value sum = reduce(t, powers, axis, type, zero, [&](Value a, Value x) { return t.accumulate(a, x); });
   if (sinks)
     sum = t.compute(rowSizes, type, {sum, sinks, highest}, {t.identity(rank), sinkMap, t.identity(rank)},
@@ -191,8 +198,8 @@ static Value lowerConcat(TensorBuilder &t, tensor::ConcatOp op) {
     offsets[axis] = start;
     Dims piece = sizes;
     piece[axis] = t.dim(input, axis);
-    Value source = t.as(input, tensor::ExtractSliceOp::inferResultType(
-                                   cast<RankedTensorType>(result.getType()), piece));
+    Value source =
+        t.as(input, tensor::ExtractSliceOp::inferResultType(cast<RankedTensorType>(result.getType()), piece));
     result = tensor::InsertSliceOp::create(t.b, t.loc, source, result, offsets, piece, ones);
   }
   return result;

@@ -32,10 +32,10 @@ static Value sumOfRow(TensorBuilder &t, ValueRange ins, ArrayRef<AffineMap> maps
   out.push_back(-1);
   SmallVector<AffineMap> all(maps);
   all.push_back(t.map(rank, out));
-  return t.generic(std::string(rank - 1, 'p') + "r", ins, t.filled(sizes, t.number(t.f32, 0)), all,
-                   [&](ValueRange in) -> SmallVector<Value> {
-                     return {t.accumulate(in.back(), f(in.drop_back()))};
-                   })
+  return t
+      .generic(
+          std::string(rank - 1, 'p') + "r", ins, t.filled(sizes, t.number(t.f32, 0)), all,
+          [&](ValueRange in) -> SmallVector<Value> { return {t.accumulate(in.back(), f(in.drop_back()))}; })
       .front();
 }
 
@@ -61,13 +61,12 @@ static FailureOr<Value> lowerLinear(TensorBuilder &t, LinearOp op) {
       return {t.accumulate(in[2], t.mul(t.convert(in[0], t.f32), in[1]))};
     };
     // The innermost loop runs along the weight's rows as they lie.
-    Value y = op.getKMajor()
-                  ? t.generic("prp", {x, *weight}, start, {t.map(3, {0, 1}), t.map(3, {1, 2}), t.map(3, {0, 2})},
-                              multiply)
-                        .front()
-                  : t.generic("ppr", {x, *weight}, start, {t.map(3, {0, 2}), t.map(3, {1, 2}), t.map(3, {0, 1})},
-                              multiply)
-                        .front();
+    Value y = op.getKMajor() ? t.generic("prp", {x, *weight}, start,
+                                         {t.map(3, {0, 1}), t.map(3, {1, 2}), t.map(3, {0, 2})}, multiply)
+                                   .front()
+                             : t.generic("ppr", {x, *weight}, start,
+                                         {t.map(3, {0, 2}), t.map(3, {1, 2}), t.map(3, {0, 1})}, multiply)
+                                   .front();
     if (op.getBiases()) {
       FailureOr<Value> bias = loadWeight(t, op, cast<FlatSymbolRefAttr>((*op.getBiases())[i]));
       if (failed(bias))
@@ -82,8 +81,8 @@ static FailureOr<Value> lowerLinear(TensorBuilder &t, LinearOp op) {
     result = t.empty({rows, t.fixed(columns)}, type.getElementType());
     for (Value part : parts) {
       OpFoldResult n = t.dim(part, 1);
-      result = tensor::InsertSliceOp::create(t.b, t.loc, part, result, {t.fixed(0), t.fixed(first)}, {rows, n},
-                                             {t.fixed(1), t.fixed(1)});
+      result = tensor::InsertSliceOp::create(t.b, t.loc, part, result, {t.fixed(0), t.fixed(first)},
+                                             {rows, n}, {t.fixed(1), t.fixed(1)});
       first += *getConstantIntValue(n);
     }
   }
@@ -216,7 +215,8 @@ static Value lowerRope(TensorBuilder &t, RopeOp op) {
     point = token;
     point.append({t.loopIndex(tokens), partner});
     token.push_back(pair);
-    Value c = t.convert(t.extract(op.getCos(), token), t.f32), s = t.convert(t.extract(op.getSin(), token), t.f32);
+    Value c = t.convert(t.extract(op.getCos(), token), t.f32),
+          s = t.convert(t.extract(op.getSin(), token), t.f32);
     Value own = t.convert(in[0], t.f32), other = t.convert(t.extract(x, point), t.f32);
     Value minus = arith::NegFOp::create(t.b, t.loc, s);
     Value turned = t.add(t.mul(own, c), t.mul(other, t.select(first, minus, s)));

@@ -4,12 +4,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "pith/Conversion/Passes.h"
 #include "pith/Package/Package.h"
-#include "pith/Target/X86/Target.h"
-#include "pith/file.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Parser/Parser.h"
+#include "pith/Conversion/Passes.h"
+#include "pith/Target/X86/Target.h"
+#include "pith/file.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
 #include "llvm/Support/Path.h"
@@ -95,8 +95,8 @@ TEST_F(PackageTest, WritesCodeWeightsManifestAndTrailer) {
   EXPECT_EQ(llvm::StringRef(trailer.magic, 8), PITH_FILE_MAGIC);
   EXPECT_EQ(trailer.version, PITH_FILE_VERSION);
   EXPECT_EQ(trailer.trailer_size, sizeof(trailer));
-  EXPECT_EQ(trailer.trailer_checksum,
-            pith_file_checksum(PITH_FILE_CHECKSUM_SEED, &trailer, offsetof(pith_file_trailer, trailer_checksum)));
+  EXPECT_EQ(trailer.trailer_checksum, pith_file_checksum(PITH_FILE_CHECKSUM_SEED, &trailer,
+                                                         offsetof(pith_file_trailer, trailer_checksum)));
   EXPECT_EQ(trailer.weights_offset % PITH_FILE_WEIGHT_ALIGNMENT, 0u);
   EXPECT_EQ(trailer.weights_size, 128u);
   EXPECT_EQ(trailer.manifest_offset + trailer.manifest_size + sizeof(trailer), bytes.size());
@@ -106,7 +106,8 @@ TEST_F(PackageTest, WritesCodeWeightsManifestAndTrailer) {
   EXPECT_EQ(trailer.elf_checksum, check(0, trailer.elf_size));
   EXPECT_EQ(trailer.weights_checksum, check(trailer.weights_offset, trailer.weights_size));
   EXPECT_EQ(trailer.manifest_checksum, check(trailer.manifest_offset, trailer.manifest_size));
-  EXPECT_TRUE(bytes.starts_with("\x7f" "ELF"));
+  EXPECT_TRUE(bytes.starts_with("\x7f"
+                                "ELF"));
 
   float values[32];
   std::memcpy(values, bytes.data() + trailer.weights_offset, sizeof(values));
