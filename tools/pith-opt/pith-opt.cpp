@@ -5,10 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "pith/Dialect/Pith/Transforms/Passes.h"
-#ifdef PITH_HAVE_CONVERSION
 #include "pith/Conversion/Passes.h"
-#endif
+#include "pith/Dialect/Pith/Transforms/Passes.h"
+#include "pith/Driver/Driver.h"
 #include "mlir/InitAllDialects.h"
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
@@ -19,12 +18,11 @@ int main(int argc, char **argv) {
   mlir::DialectRegistry registry;
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
-  registry.insert<pith::PithDialect>();
+  pith::registerDialects(registry);
   mlir::registerAllPasses();
   pith::registerPithTransformsPasses();
-#ifdef PITH_HAVE_CONVERSION
   pith::registerPithConversionPasses();
-#endif
+  pith::registerConversionPipelines();
   mlir::PassPipelineRegistration<>("pith-raise", "the phase raise: tensors to blocks, attention and state",
                                    [](mlir::OpPassManager &pm) { pith::buildRaisePipeline(pm); });
   return mlir::asMainReturnCode(mlir::MlirOptMain(argc, argv, "Pith pass driver\n", registry));
