@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_BENCH_KERNELS_PROBES_H
-#define PITH_BENCH_KERNELS_PROBES_H
+#ifndef PITH_BENCH_PROBES_PROBES_H
+#define PITH_BENCH_PROBES_PROBES_H
 
 #include <cstdint>
 
@@ -21,4 +21,4 @@ int64_t multiplyAddBytes(int64_t iterations); // 8-bit products, vpdpbusd or the
 
 } // namespace pith::bench
 
-#endif // PITH_BENCH_KERNELS_PROBES_H
+#endif // PITH_BENCH_PROBES_PROBES_H
