@@ -21,13 +21,18 @@ uint64_t nanoseconds() {
 
 class Session::Call {
 public:
-  explicit Call(Session &owner) : session(owner), begin(nanoseconds()) {
+  /// Clears the result now, and again unless the call succeeds.
+  Call(Session &owner, Result *target) : session(owner), result(target), begin(nanoseconds()) {
+    if (result)
+      result->clear();
     session.state.store(Running, std::memory_order_relaxed);
   }
   ~Call() {
     session.state.store(Idle, std::memory_order_relaxed);
     session.stats.total_nanoseconds += nanoseconds() - begin;
     session.stats.failed += !succeeded;
+    if (!succeeded && result)
+      result->clear();
   }
   Status end(Status status) {
     succeeded = status.ok();
@@ -38,6 +43,7 @@ public:
 
 private:
   Session &session;
+  Result *const result;
   const uint64_t begin;
   bool succeeded = false;
 };
@@ -131,12 +137,8 @@ Status Session::runCode(const pith_exec_entry &code, const pith_exec_context &co
 }
 
 Status Session::step(const StepRequest &stepRequest, Result *result) {
-  Call call(*this);
-  if (result)
-    result->clear();
+  Call call(*this, result);
   Status status = stepRun->run(stepRequest, result);
-  if (!status.ok() && result)
-    result->clear();
   stats.steps += status.ok();
   return call.end(std::move(status));
 }
@@ -181,12 +183,9 @@ Status Session::catchUp(Sequence &sequence, size_t module, const int32_t *tokens
 }
 
 Status Session::invoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result) {
-  Call call(*this);
-  result.clear();
+  Call call(*this, &result);
   result.module = modules[module];
   Status status = runInvoke(*modules[module], entry, inputs, result);
-  if (!status.ok())
-    result.clear();
   stats.invokes += status.ok();
   return call.end(std::move(status));
 }
