@@ -19,9 +19,11 @@ using namespace llvm;
 using namespace pith;
 using namespace pith::tool;
 
-/// A reason without what names one file: the text goes into a document that shall be the same everywhere.
+/// A reason without what names one file or one machine's numbers: the document shall be the same everywhere.
 static std::string generalize(StringRef reason, StringRef folder) {
   std::string text = reason.str();
+  if (size_t at = text.find(", expected "); at != std::string::npos && reason.contains(" differ)"))
+    text = text.substr(0, text.find(" [")) + " differs";
   for (size_t at; (at = text.find(folder.str() + "/")) != std::string::npos;)
     text.erase(at, folder.size() + 1);
   for (size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2)
