@@ -6,6 +6,9 @@
 //===----------------------------------------------------------------------------------===//
 #include "Manifest.h"
 
+#include <stdexcept>
+// The runtime throws nothing itself, which its symbols show: the parser's errors are the standard library's.
+#define JSON_THROW_USER(exception) std::__throw_runtime_error((exception).what())
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -284,7 +287,7 @@ Status parseManifest(const std::string &text, Manifest &manifest) {
     if (deep)
       return failure(PITH_ERROR_FORMAT, "manifest: values are nested more than %d deep", maxDepth);
     PITH_TRY(parseRoot(root, manifest));
-  } catch (const Json::exception &exception) {
+  } catch (const std::runtime_error &exception) {
     return failure(PITH_ERROR_FORMAT, "manifest: %s", exception.what());
   }
   for (Entry &entry : manifest.entries) {

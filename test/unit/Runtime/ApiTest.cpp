@@ -69,6 +69,9 @@ TEST(ApiTest, NullArguments) {
   NULLS(pith_sequence_catch_up(sequence.get(), nullptr, 1, &error), "tokens is null");
   NULLS(pith_sequence_score(nullptr, 1, 1, &number, &error), "sequence is null");
   NULLS(pith_sequence_match(nullptr, nullptr, 0, &size, &error), "sequence is null");
+  NULLS(pith_sequence_match(sequence.get(), nullptr, 1, &size, &error), "tokens is null");
+  NULLS(pith_sequence_match(sequence.get(), &token, 1, nullptr, &error), "hit is null");
+  NULLS(pith_sequence_pin(nullptr, 0, 0, &error), "sequence is null");
   NULLS(pith_sequence_export(nullptr, 0, nullptr, nullptr, &error), "sequence is null");
   NULLS(pith_sequence_import(nullptr, nullptr, nullptr, nullptr, &aSequence, &error), "session is null");
   NULLS(pith_step(nullptr, nullptr, 0, nullptr, nullptr, &error), "handle is null");
@@ -120,22 +123,18 @@ TEST(ApiTest, WhatIsAbsentSaysSo) {
   const ModulePtr module = loadFake();
   const SessionPtr session = makeSession(module);
   const SequencePtr sequence = makeSequence(session), donor = makeSequence(session);
-  size_t hit = 7;
   const auto absent = [&](pith_capability capability) {
     const char *reason = nullptr;
     EXPECT_EQ(pith_module_supports(module.get(), capability, &reason), 0) << capability;
     return std::string(reason ? reason : "no reason");
   };
 #define ABSENT(call, capability) EXPECT_PITH_ERROR(call, PITH_ERROR_UNSUPPORTED, absent(capability))
-  ABSENT(pith_sequence_match(sequence.get(), nullptr, 0, &hit, &error), PITH_CAN_MATCH);
-  ABSENT(pith_sequence_pin(sequence.get(), 1, 1, &error), PITH_CAN_MATCH);
   ABSENT(pith_sequence_attach(sequence.get(), donor.get(), 0, PITH_ATTACH_SEAL, &error), PITH_CAN_ATTACH);
   ABSENT(pith_verify(sequence.get(), nullptr, 0, nullptr, nullptr, nullptr, &error), PITH_CAN_VERIFY);
   ABSENT(pith_tap_new(module.get(), nullptr, nullptr, &error), PITH_CAN_TAP);
   ABSENT(pith_gate_new(module.get(), nullptr, 0, PITH_GATE_MASK, nullptr, &error), PITH_CAN_GATE);
   ABSENT(pith_adapter_load(module.get(), "x", nullptr, &error), PITH_CAN_ADAPT);
 #undef ABSENT
-  EXPECT_EQ(hit, 7u);
 }
 
 TEST(ApiTest, OlderAndNewerStructs) {
