@@ -172,7 +172,13 @@ bool Compilation::object() {
 }
 
 bool Compilation::package() {
-  if (llvm::Error failure = packageFile(*contents, code, machine, options.output))
+  llvm::SmallString<128> header(options.output);
+  llvm::sys::path::replace_extension(header, ".h");
+  llvm::Error failure =
+      options.embedAs.empty()
+          ? packageFile(*contents, code, machine, options.output)
+          : packageObject(*contents, code, machine, options.embedAs, options.output, header);
+  if (failure)
     return error(llvm::toString(std::move(failure)));
   return true;
 }

@@ -11,6 +11,7 @@
 
 #include "mlir/IR/MLIRContext.h"
 #include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -22,7 +23,9 @@ static cl::opt<std::string> input(cl::Positional, cl::Required, cl::sub(sub), cl
 static cl::opt<std::string> output("o", cl::sub(sub), cl::desc("output file (default: the model's name with .pith)"));
 static cl::opt<std::string> emit("emit", cl::sub(sub), cl::init("package"),
                                  cl::desc("stop after a phase: import, raise, schedule, kernels, lower, object, "
-                                          "package; or print llvm, asm"));
+                                          "package; or print llvm, asm; or obj: an object file with code, weights and "
+                                          "manifest, and a C header beside it, to link into a program"));
+static cl::opt<std::string> symbol("symbol", cl::sub(sub), cl::desc("with --emit=obj: the model's name in C (default: the output file's)"));
 static cl::opt<std::string> from("from", cl::sub(sub), cl::init("import"),
                                  cl::desc("the phase after which an .mlir input was printed"));
 static cl::opt<std::string> target("target", cl::sub(sub), cl::init("cpu"), cl::desc("device: cpu"));
@@ -67,6 +70,19 @@ static void printOps(StringRef path) {
   outs() << path << ": " << nodes << " nodes of " << uses.size() << " ops, all supported\n";
 }
 
+/// The C name that a file's name suggests.
+static std::string symbolOf(StringRef path) {
+  std::string name = sys::path::stem(path).str();
+  for (char &c : name)
+    if (!isAlnum(c))
+      c = '_';
+  return name.empty() || isDigit(name[0]) ? "model_" + name : name;
+}
+
+static bool isSymbol(StringRef name) {
+  return !name.empty() && !isDigit(name[0]) && all_of(name, [](char c) { return isAlnum(c) || c == '_'; });
+}
+
 static int run() {
   CompileOptions options;
   options.input = input;
@@ -81,7 +97,7 @@ static int run() {
   if (emit == "llvm" || emit == "asm") {
     options.emit = Phase::Object;
     options.text = emit;
-  } else if (!findPhase("emit", emit, options.emit)) {
+  } else if (emit != "obj" && !findPhase("emit", emit, options.emit)) {
     return 2;
   }
   if (!findPhase("from", from, options.from))
@@ -90,8 +106,19 @@ static int run() {
   if (options.output.empty()) {
     SmallString<128> path(input);
     bool binary = options.text.empty() && options.emit >= Phase::Object;
-    sys::path::replace_extension(path, options.emit == Phase::Package ? ".pith" : binary ? ".o" : "");
+    bool file = options.emit == Phase::Package && emit != "obj";
+    sys::path::replace_extension(path, file ? ".pith" : binary ? ".o" : "");
     options.output = binary ? std::string(path) : "-";
+  }
+  if (emit == "obj") {
+    options.embedAs = symbol.empty() ? symbolOf(options.output) : symbol;
+    if (!isSymbol(options.embedAs)) {
+      errs() << "pith: --symbol: '" << symbol << "' is not a name in C\n";
+      return 2;
+    }
+  } else if (!symbol.empty()) {
+    errs() << "pith: --symbol is for --emit=obj\n";
+    return 2;
   }
   options.cpu = cpu;
   options.precision = precision;

@@ -39,6 +39,7 @@ struct CompileOptions {
   Phase emit = Phase::Package;    ///< stop after this phase
   Phase from = Phase::Import;     ///< the phase that an .mlir input was printed after
   std::string text;               ///< with emit == Object: "llvm" or "asm" text instead
+  std::string embedAs;            ///< with emit == Package: an object file with a model of this name, and a header
   std::string cpu = "host";       ///< "host" or one of LLVM's CPU names
   Precision precision = Precision::Balanced;
   bool reference = false;         ///< plain loops instead of kernels

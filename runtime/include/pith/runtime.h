@@ -136,6 +136,7 @@ typedef struct pith_tensor {
 
 typedef struct pith_module pith_module;
 struct pith_exec_table;
+struct pith_embedded;
 
 enum {
   PITH_LOAD_VERIFY_WEIGHTS = 1, /* read all weights and compare with their checksum; takes as long as reading them */
@@ -154,7 +155,13 @@ typedef struct pith_load_options {
 PITH_API pith_status pith_module_load(const char *path, const pith_load_options *options, pith_module **module,
                                       pith_error *error);
 
-/* A module whose code is linked into the program (`pith compile --emit=obj`). `table`, `weights` and `manifest` must
+/* The same for a model that is part of the program: `pith compile --emit=obj` writes an object file to link and a header
+ * that declares the model. Nothing is opened or copied: its weights are used where the program is mapped. `model`
+ * must outlive the module. Errors: as pith_module_load. */
+PITH_API pith_status pith_module_load_embedded(const struct pith_embedded *model, const pith_load_options *options,
+                                               pith_module **module, pith_error *error);
+
+/* The same from parts, for programs that bring their own code or weights. `table`, `weights` and `manifest` must
  * outlive the module; weights must be 64-byte aligned, and may be null when weights_size is 0. Errors: as
  * pith_module_load. */
 PITH_API pith_status pith_module_link(const struct pith_exec_table *table, const void *weights, size_t weights_size,

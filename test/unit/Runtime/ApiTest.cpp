@@ -46,6 +46,7 @@ TEST(ApiTest, NullArguments) {
 #define NULLS(call, words) EXPECT_PITH_ERROR(call, PITH_ERROR_ARGUMENT, words)
   NULLS(pith_module_load(nullptr, nullptr, &aModule, &error), "path is null");
   NULLS(pith_module_load("x", nullptr, nullptr, &error), "module is null");
+  NULLS(pith_module_load_embedded(nullptr, nullptr, &aModule, &error), "model is null");
   NULLS(pith_module_link(nullptr, nullptr, 0, "", 0, &aModule, &error), "table is null");
   NULLS(pith_module_entry(nullptr, 0, nullptr, &error), "module is null");
   NULLS(pith_module_entry(module.get(), 0, nullptr, &error), "info is null");
