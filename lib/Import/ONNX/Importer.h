@@ -141,6 +141,20 @@ public:
 
   bool failed = false;
 
+  /// While code is written inside an operation's region, sizes that it asks for are computed before the operation.
+  class Inside {
+  public:
+    Inside(Importer &im, mlir::Operation *op) : im(im), outer(im.writingInside) {
+      if (!outer)
+        im.writingInside = op;
+    }
+    ~Inside() { im.writingInside = outer; }
+
+  private:
+    Importer &im;
+    mlir::Operation *outer;
+  };
+
 private:
   using Scope = llvm::StringMap<Val *>;
   using Nodes = google::protobuf::RepeatedPtrField<proto::NodeProto>;
@@ -160,6 +174,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
   mlir::func::FuncOp main;
   mlir::Operation *prologueEnd = nullptr;
+  mlir::Operation *writingInside = nullptr;
   std::map<Expr, mlir::Value> indices;
   llvm::DenseMap<mlir::Value, Shape> viewed; ///< sizes of what has been reshaped
   std::deque<Val> vals;
