@@ -20,6 +20,7 @@ const OpTable &OpTable::get() {
     addElementwiseOps(t);
     addIndexingOps(t);
     addMatMulOps(t);
+    addQuantizationOps(t);
     addReductionOps(t);
     addShapeOps(t);
     addSliceOps(t);

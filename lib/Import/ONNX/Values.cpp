@@ -133,7 +133,7 @@ std::optional<double> Importer::scalar(Val *val) {
 
 Tensor Importer::tensor(Val *val) {
   Type element = elementType(context, val->type);
-  if (!element) { // a storage-only type outside the ops that know it
+  if (!element) { // no type of tensors here
     if (current && !current->failed)
       current->error() << "elements of " << elementName(val->type) << " are not supported here";
     element = builder.getI8Type();
@@ -150,6 +150,8 @@ Tensor Importer::tensor(Val *val) {
         if (type.hasStaticShape() && type.getNumElements() == init.count)
           elements = elements.reshape(type);
         val->value = arith::ConstantOp::create(builder, loc, elements);
+      } else if (isSmall(init.type)) {
+        val->value = reshape(unpacked(init), val->shape).value;
       } else {
         Tensor loaded{LoadOp::create(builder, loc, stored, weight(init, stored)), {}};
         for (int64_t dim : init.dims)

@@ -112,11 +112,17 @@ enum {
   PITH_F32, PITH_F16, PITH_BF16, PITH_F64,
   PITH_I8, PITH_I16, PITH_I32, PITH_I64,
   PITH_U8, PITH_U16, PITH_U32, PITH_U64,
-  PITH_BOOL /* one byte, 0 or 1 */
+  PITH_BOOL, /* one byte, 0 or 1 */
+  /* Stored and converted, without arithmetic. Elements of less than a byte lie packed, row-major, low bits of a byte
+   * first, the last byte filled with zeros. */
+  PITH_I4, PITH_U4, PITH_I2, PITH_U2,
+  PITH_F8E4M3FN, PITH_F8E4M3FNUZ, PITH_F8E5M2, PITH_F8E5M2FNUZ, PITH_F8E8M0, PITH_F4E2M1
 };
 
-/* Bytes of an element, 0 for an unknown type. The type's name as in manifests ("f32"), "?" for an unknown type. */
+/* Bytes of an element, 0 for a type of less than a byte or an unknown type; bits of an element, 0 for an unknown type.
+ * The type's name as in manifests ("f32"), "?" for an unknown type. */
 PITH_API size_t pith_type_size(pith_type type);
+PITH_API size_t pith_type_bits(pith_type type);
 PITH_API const char *pith_type_name(pith_type type);
 
 #define PITH_MAX_RANK 16

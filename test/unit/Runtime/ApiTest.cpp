@@ -22,6 +22,11 @@ TEST(ApiTest, Versions) {
   EXPECT_EQ(pith_header_test(), PITH_ERROR_IO);
   EXPECT_EQ(pith_type_size(PITH_BF16), 2u);
   EXPECT_EQ(pith_type_size(77), 0u);
+  EXPECT_EQ(pith_type_size(PITH_U4), 0u);
+  EXPECT_EQ(pith_type_bits(PITH_U4), 4u);
+  EXPECT_EQ(pith_type_bits(PITH_BF16), 16u);
+  EXPECT_EQ(pith_type_bits(77), 0u);
+  EXPECT_STREQ(pith_type_name(PITH_F4E2M1), "f4e2m1");
   EXPECT_STREQ(pith_type_name(PITH_BOOL), "bool");
   EXPECT_STREQ(pith_type_name(77), "?");
   char small[4];
