@@ -112,11 +112,17 @@ enum {
   PITH_F32, PITH_F16, PITH_BF16, PITH_F64,
   PITH_I8, PITH_I16, PITH_I32, PITH_I64,
   PITH_U8, PITH_U16, PITH_U32, PITH_U64,
-  PITH_BOOL /* one byte, 0 or 1 */
+  PITH_BOOL, /* one byte, 0 or 1 */
+  /* Stored and converted, without arithmetic. Elements of less than a byte lie packed, row-major, low bits of a byte
+   * first, the last byte filled with zeros. */
+  PITH_I4, PITH_U4, PITH_I2, PITH_U2,
+  PITH_F8E4M3FN, PITH_F8E4M3FNUZ, PITH_F8E5M2, PITH_F8E5M2FNUZ, PITH_F8E8M0, PITH_F4E2M1
 };
 
-/* Bytes of an element, 0 for an unknown type. The type's name as in manifests ("f32"), "?" for an unknown type. */
+/* Bytes of an element, 0 for a type of less than a byte or an unknown type; bits of an element, 0 for an unknown type.
+ * The type's name as in manifests ("f32"), "?" for an unknown type. */
 PITH_API size_t pith_type_size(pith_type type);
+PITH_API size_t pith_type_bits(pith_type type);
 PITH_API const char *pith_type_name(pith_type type);
 
 #define PITH_MAX_RANK 16
@@ -136,6 +142,7 @@ typedef struct pith_tensor {
 
 typedef struct pith_module pith_module;
 struct pith_exec_table;
+struct pith_embedded;
 
 enum {
   PITH_LOAD_VERIFY_WEIGHTS = 1, /* read all weights and compare with their checksum; takes as long as reading them */
@@ -154,7 +161,13 @@ typedef struct pith_load_options {
 PITH_API pith_status pith_module_load(const char *path, const pith_load_options *options, pith_module **module,
                                       pith_error *error);
 
-/* A module whose code is linked into the program (`pith compile --emit=obj`). `table`, `weights` and `manifest` must
+/* The same for a model that is part of the program: `pith compile --emit=obj` writes an object file to link and a header
+ * that declares the model. Nothing is opened or copied: its weights are used where the program is mapped. `model`
+ * must outlive the module. Errors: as pith_module_load. */
+PITH_API pith_status pith_module_load_embedded(const struct pith_embedded *model, const pith_load_options *options,
+                                               pith_module **module, pith_error *error);
+
+/* The same from parts, for programs that bring their own code or weights. `table`, `weights` and `manifest` must
  * outlive the module; weights must be 64-byte aligned, and may be null when weights_size is 0. Errors: as
  * pith_module_load. */
 PITH_API pith_status pith_module_link(const struct pith_exec_table *table, const void *weights, size_t weights_size,

@@ -58,7 +58,7 @@ Status readString(const Json &object, const char *key, const std::string &where,
 }
 
 pith_type parseType(const std::string &name) {
-  for (pith_type type = PITH_F32; type <= PITH_BOOL; ++type)
+  for (pith_type type = PITH_F32; pith_type_bits(type); ++type)
     if (name == pith_type_name(type))
       return type;
   return PITH_TYPE_NONE;

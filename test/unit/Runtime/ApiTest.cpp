@@ -22,6 +22,11 @@ TEST(ApiTest, Versions) {
   EXPECT_EQ(pith_header_test(), PITH_ERROR_IO);
   EXPECT_EQ(pith_type_size(PITH_BF16), 2u);
   EXPECT_EQ(pith_type_size(77), 0u);
+  EXPECT_EQ(pith_type_size(PITH_U4), 0u);
+  EXPECT_EQ(pith_type_bits(PITH_U4), 4u);
+  EXPECT_EQ(pith_type_bits(PITH_BF16), 16u);
+  EXPECT_EQ(pith_type_bits(77), 0u);
+  EXPECT_STREQ(pith_type_name(PITH_F4E2M1), "f4e2m1");
   EXPECT_STREQ(pith_type_name(PITH_BOOL), "bool");
   EXPECT_STREQ(pith_type_name(77), "?");
   char small[4];
@@ -46,6 +51,7 @@ TEST(ApiTest, NullArguments) {
 #define NULLS(call, words) EXPECT_PITH_ERROR(call, PITH_ERROR_ARGUMENT, words)
   NULLS(pith_module_load(nullptr, nullptr, &aModule, &error), "path is null");
   NULLS(pith_module_load("x", nullptr, nullptr, &error), "module is null");
+  NULLS(pith_module_load_embedded(nullptr, nullptr, &aModule, &error), "model is null");
   NULLS(pith_module_link(nullptr, nullptr, 0, "", 0, &aModule, &error), "table is null");
   NULLS(pith_module_entry(nullptr, 0, nullptr, &error), "module is null");
   NULLS(pith_module_entry(module.get(), 0, nullptr, &error), "info is null");
