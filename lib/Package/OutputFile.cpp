@@ -26,6 +26,7 @@ OutputFile::~OutputFile() {
     close(descriptor);
   if (!finished)
     unlink(temporary.c_str());
+  removeLeftovers();
 }
 
 Error OutputFile::error(const Twine &what, int code) const {
@@ -33,7 +34,8 @@ Error OutputFile::error(const Twine &what, int code) const {
                            "cannot " + what + " '" + path + "': " + std::strerror(code));
 }
 
-/// A temporary name ends with its process' number, or goes on behind a point (the linker's own temporary file).
+/// A temporary name ends with its process' number, or goes on behind a point: then it is the linker's own temporary file,
+/// which it forgets when it cannot rename it.
 void OutputFile::removeLeftovers() const {
   std::error_code code;
   StringRef folder = sys::path::parent_path(path);
@@ -45,7 +47,8 @@ void OutputFile::removeLeftovers() const {
     if (!rest.consume_front(prefix) || rest.consumeInteger(10, process) || process <= 0 ||
         !(rest.empty() || rest.starts_with(".")))
       continue;
-    if (kill(process, 0) != 0 && errno == ESRCH)
+    bool forgotten = process == getpid() && !rest.empty();
+    if (forgotten || (kill(process, 0) != 0 && errno == ESRCH))
       unlink(it->path().c_str());
   }
 }
