@@ -220,10 +220,11 @@ public:
 
 class Sequence : public detail::Handle<pith_sequence, pith_sequence_free> {
 public:
-  explicit Sequence(const Session &session, const Module *module = nullptr) {
+  explicit Sequence(const Session &session, const Module *module = nullptr, const char *salt = nullptr) {
+    pith_sequence_options options = PITH_INIT(pith_sequence_options);
+    options.salt = salt;
     pith_sequence *made = nullptr;
-    detail::check(pith_sequence_new, session.get(), module ? module->get() : nullptr,
-                  static_cast<const pith_sequence_options *>(nullptr), &made);
+    detail::check(pith_sequence_new, session.get(), module ? module->get() : nullptr, &options, &made);
     pointer.reset(made);
   }
 
@@ -243,6 +244,15 @@ public:
   void reserve(size_t tokenCount) { detail::check(pith_sequence_reserve, get(), tokenCount); }
   void catchUp(const std::vector<int32_t> &list) {
     detail::check(pith_sequence_catch_up, get(), list.data(), list.size());
+  }
+  /// Fills the empty sequence from the cached prefixes; how many of the tokens it has then.
+  size_t match(const std::vector<int32_t> &list) {
+    size_t hit = 0;
+    detail::check(pith_sequence_match, get(), list.data(), list.size(), &hit);
+    return hit;
+  }
+  void pin(uint32_t priority, uint64_t milliseconds) {
+    detail::check(pith_sequence_pin, get(), priority, milliseconds);
   }
   /// Log-probabilities of tokens [from, to).
   std::vector<float> score(size_t from, size_t to) const {
