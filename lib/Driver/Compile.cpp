@@ -233,6 +233,8 @@ bool Compilation::run() {
     if (!done)
       return false;
     report.phase(info.name, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    if (options.check)
+      return true;
     if (info.phase == Phase::Raise && options.report)
       report.raised(*module);
     if (info.phase < Phase::Object && !options.saveIR.empty()) {

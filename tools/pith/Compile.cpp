@@ -7,6 +7,9 @@
 
 #include "Commands.h"
 #include "pith/Driver/Driver.h"
+#include "pith/Import/ONNX/Import.h"
+
+#include "mlir/IR/MLIRContext.h"
 #include "llvm/ADT/SmallString.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/Path.h"
@@ -35,6 +38,7 @@ static cl::opt<Precision> precision("precision", cl::sub(sub), cl::init(Precisio
                                                           "activations may be quantized to int8")));
 static cl::opt<bool> report("report", cl::sub(sub), cl::desc("say what was raised, what not and why, and the time per phase"));
 static cl::opt<bool> reference("reference", cl::sub(sub), cl::desc("plain loops instead of kernels"));
+static cl::opt<bool> check("check", cl::sub(sub), cl::desc("only import: say everything that stands in the way, write nothing"));
 static cl::opt<bool> invokeOnly("invoke-only", cl::sub(sub), cl::desc("keep only the exported graph, no step entry"));
 static cl::opt<std::string> saveIR("save-ir", cl::sub(sub), cl::desc("folder for the IR after every phase"));
 static cl::list<std::string> skipPasses("skip-pass", cl::sub(sub), cl::CommaSeparated, cl::desc("passes not to run, by argument"));
@@ -55,6 +59,17 @@ static bool findPhase(StringRef option, StringRef name, Phase &phase) {
   return false;
 }
 
+/// What `--check` says of a model without problems.
+static void printOps(StringRef path) {
+  mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
+  std::string error;
+  unsigned nodes = 0;
+  std::vector<onnx::OpUse> uses = onnx::listOps(&context, path, error);
+  for (const onnx::OpUse &use : uses)
+    nodes += use.nodes;
+  outs() << path << ": " << nodes << " nodes of " << uses.size() << " ops, all supported\n";
+}
+
 /// The C name that a file's name suggests.
 static std::string symbolOf(StringRef path) {
   std::string name = sys::path::stem(path).str();
@@ -71,6 +86,10 @@ static bool isSymbol(StringRef name) {
 static int run() {
   CompileOptions options;
   options.input = input;
+  if (check && sys::path::extension(input) != ".onnx") {
+    errs() << "pith: --check is for .onnx models, not '" << input << "'\n";
+    return 2;
+  }
   if (target != "cpu") {
     errs() << "pith: --target: unknown target '" << target << "'; targets are cpu\n";
     return 2;
@@ -110,7 +129,13 @@ static int run() {
   options.skipPasses.assign(skipPasses.begin(), skipPasses.end());
   options.maxRows = maxRows;
   options.cacheElement = cacheElement;
-  return compile(options, errs()) ? 0 : 1;
+  options.check = check;
+  if (!compile(options, errs()))
+    return 1;
+  // The package has been linked by now, which resets the options: only a check goes on to use them.
+  if (options.check)
+    printOps(options.input);
+  return 0;
 }
 
 pith::tool::Command pith::tool::compileCommand{sub, run};

@@ -48,6 +48,7 @@ struct CompileOptions {
   std::vector<std::string> skipPasses;
   int64_t maxRows = 512;          ///< rows of a step that the generated code takes at once
   std::string cacheElement = "auto";
+  bool check = false;             ///< only import, to say everything that stands in the way; writes no file
   bool invokeOnly = false;        ///< do not derive a step entry
   std::function<void(llvm::StringRef phase)> progress; ///< called as each phase begins; may be empty
 };

@@ -172,12 +172,10 @@ bool Module::supports(pith_capability capability, const char **reason) const {
   case PITH_CAN_FORK:
   case PITH_CAN_TRUNCATE:
   case PITH_CAN_SCORE:
+  case PITH_CAN_MATCH:
   case PITH_CAN_EXPORT:
     if (!steps)
       why = "the module has no entry of kind step: its graph was not turned into a cached decoder";
-    break;
-  case PITH_CAN_MATCH:
-    why = "this version of the runtime has no prefix cache; fork shares prefixes explicitly";
     break;
   case PITH_CAN_EMBEDDING_ROWS:
     why = "the module's step takes tokens only";
