@@ -217,9 +217,11 @@ int main(int argc, char **argv) try {
   server.set_write_timeout(30); // a client that reads nothing for so long is gone
   // The library asks for a queue of 5 connections, which the system overflows when many clients come at once.
   int socket = -1;
+  // The system would hold megabytes for a client that does not read; connections inherit what the socket has.
   server.set_socket_options([&](int opened) {
-    const int yes = 1;
+    const int yes = 1, bytes = 64 << 10;
     setsockopt(opened, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    setsockopt(opened, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
     socket = opened;
   });
   addRoutes(server, scheduler, served);
