@@ -30,6 +30,23 @@ def InlineBlocks : Pass<"pith-inline-blocks", "::mlir::ModuleOp"> {
   }];
 }
 
+def ExposeValues : Pass<"pith-expose-values", "::mlir::ModuleOp"> {
+  let summary = "make values inside exported graphs outputs of their entries";
+  let description = [{
+    For comparing two ways to compile the same graph (`pith debug-compare`): what operations of an entry of kind "invoke" give
+    becomes further outputs, in program order, named by operation and node. With `blocks-only`, only what blocks give;
+    else blocks are put in their place first. Constants and views of other values are left out.
+
+    ```mlir
+    %0 = pith.softmax %x … loc("node_7")
+    return %y
+    // becomes
+    return %y, %0        // output named "pith.softmax node_7"
+    ```
+  }];
+  let options = [Option<"blocksOnly", "blocks-only", "bool", "false", "only what blocks give">];
+}
+
 def LimitRows : Pass<"pith-limit-rows", "::mlir::ModuleOp"> {
   let summary = "say how many rows and positions a step takes at most";
   let description = [{
