@@ -21,6 +21,16 @@ using namespace pith::onnx;
 /// The versions of the standard's ops whose meaning the handlers know.
 static constexpr int64_t kOldestOpset = 7, kNewestOpset = 28;
 
+/// Ops that mean in older versions what they mean since. Others broadcast or keep statistics differently.
+static bool isOldAsItIs(StringRef op) {
+  static const llvm::StringSet<> names = {"Abs",     "Ceil",    "Constant", "Elu",     "Exp",
+                                          "Flatten", "Floor",    "Gather",  "Identity", "LeakyRelu",  "Log",     "MatMul",
+                                          "Neg",     "Not",      "Reciprocal", "Relu",     "Selu",    "Shape",
+                                          "Sigmoid", "Size",     "Softmax", "Softplus", "Softsign",   "Sqrt",    "Squeeze",
+                                          "Tanh",    "Transpose", "Unsqueeze"};
+  return names.contains(op);
+}
+
 Importer::Importer(MLIRContext *context, Model &model)
     : context(context), model(model), builder(context), loc(UnknownLoc::get(context)) {}
 
@@ -35,7 +45,7 @@ bool Importer::readOpsets() {
   for (const proto::OperatorSetIdProto &set : model.proto().opset_import()) {
     StringRef domain = set.domain() == "ai.onnx" ? StringRef() : StringRef(set.domain());
     opsets[domain] = set.version();
-    if (domain.empty() && (set.version() < kOldestOpset || set.version() > kNewestOpset)) {
+    if (domain.empty() && (set.version() < 1 || set.version() > kNewestOpset)) {
       error(main.getLoc()) << "the model uses opset " << set.version() << "; supported are " << kOldestOpset << " to "
                            << kNewestOpset;
       good = false;
@@ -116,6 +126,10 @@ void Importer::importNode(Node &node) {
     for (auto [i, val] : llvm::enumerate(node.inputs))
       diagnostic << (i ? ", " : "") << describe(*this, val);
     diagnostic << ")";
+    return;
+  }
+  if (node.domain().empty() && node.opset < kOldestOpset && !isOldAsItIs(node.op())) {
+    node.error() << "this op is supported from opset " << kOldestOpset << " on";
     return;
   }
   for (Val *val : node.inputs)

@@ -9,6 +9,7 @@
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "pith/Dialect/Pith/IR/Loops.h"
 
 using namespace mlir;
 using namespace pith;
@@ -188,6 +189,7 @@ SmallVector<Tensor> pith::onnx::repeat(Importer &im, const Expr &count, ArrayRef
   for (const Tensor &t : first)
     inits.push_back(im.conform(t));
   auto loop = scf::ForOp::create(b, im.loc, im.index(0), im.index(count), im.index(1), inits);
+  loop->setAttr(kFixedSizesAttr, b.getUnitAttr());
   {
     OpBuilder::InsertionGuard guard(b);
     Importer::Inside inside(im, loop);
