@@ -8,6 +8,7 @@
 #include "pith/Import/ONNX/Import.h"
 
 #include "Node.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -190,7 +191,7 @@ void Importer::importNodes(const Nodes &nodes, Scope &scope, const llvm::StringM
 
 OwningOpRef<ModuleOp> Importer::run() {
   context->loadDialect<PithDialect, func::FuncDialect, arith::ArithDialect, math::MathDialect, tensor::TensorDialect,
-                       linalg::LinalgDialect, scf::SCFDialect>();
+                       bufferization::BufferizationDialect, linalg::LinalgDialect, scf::SCFDialect>();
   Location top = NameLoc::get(builder.getStringAttr(model.path()));
   module = ModuleOp::create(top);
   builder.setInsertionPointToEnd(module->getBody());

@@ -21,8 +21,9 @@ using namespace pith;
 using namespace pith::onnx;
 
 static uint64_t keyOf(Node &node) {
-  uint64_t key = node.has("seed") ? llvm::bit_cast<uint32_t>(node.getFloat("seed", 0))
-                                  : 0xd1b54a32d192ed03 + uint64_t(node.number);
+  uint64_t key = 0xd1b54a32d192ed03 + uint64_t(node.number);
+  if (const proto::AttributeProto *seed = node.attribute("seed")) // Dropout's is an integer
+    key = seed->has_i() ? uint64_t(seed->i()) : llvm::bit_cast<uint32_t>(node.getFloat("seed", 0));
   return key * 0x9e3779b97f4a7c15;
 }
 
