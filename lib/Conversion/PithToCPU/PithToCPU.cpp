@@ -38,12 +38,17 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
     SmallVector<Operation *> ops, states;
     if (!stateOnly) {
       // Linears first, so that they can take the norms before them.
-      function.walk([&](LinearOp op) { ops.push_back(op); });
+      // A kernel runs on the whole team, which a loop or a branch inside the entry does not.
+      auto isTop = [&](Operation *op) { return op->getBlock() == &function.front(); };
+      function.walk([&](LinearOp op) {
+        if (isTop(op))
+          ops.push_back(op);
+      });
       for (Operation *op : ops)
         chooser.chooseLinear(cast<LinearOp>(op));
       ops.clear();
       function.walk([&](Operation *op) {
-        if (isa<EmbeddingOp, RMSNormOp, LayerNormOp, RopeOp>(op))
+        if (isa<EmbeddingOp, RMSNormOp, LayerNormOp, RopeOp>(op) && isTop(op))
           ops.push_back(op);
       });
       for (Operation *op : ops) {
