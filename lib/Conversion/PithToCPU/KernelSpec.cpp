@@ -154,8 +154,10 @@ DictionaryAttr pith::toAttribute(MLIRContext *context, const NormSpec &spec) {
   return Writer(context, "norm")
       .text("norm", normNames[static_cast<int>(spec.kind)])
       .number("k", spec.k)
+      .number("heads", spec.heads)
       .real("epsilon", spec.epsilon)
       .flag("bias", spec.bias)
+      .strides({0})
       .done();
 }
 
@@ -225,6 +227,7 @@ func::FuncOp pith::buildKernel(ModuleOp module, const Machine &machine, Dictiona
     NormSpec spec;
     spec.kind = r.choice<Norm>("norm", normNames);
     spec.k = r.number("k", 1);
+    spec.heads = r.number("heads", 1);
     spec.epsilon = r.real("epsilon");
     spec.bias = r.flag("bias");
     return r.failed ? func::FuncOp() : getOrCreateNorm(module, machine, spec);

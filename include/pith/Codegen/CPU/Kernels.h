@@ -109,10 +109,11 @@ mlir::func::FuncOp getOrCreateLinear(mlir::ModuleOp module, const Machine &, con
 /// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%ctx, %thread, %tokens (i32), %weights, %out, %rows)
 mlir::func::FuncOp getOrCreateEmbedding(mlir::ModuleOp module, const Machine &, const LinearLayout &, float scale);
 
-/// out[m, :] = norm(x)[m, :] over `k` columns.   @norm(%ctx, %thread, %x, %scale, [%bias], %out, %rows). out may be x.
+/// out[m, h, :] = norm(x[m, h, :]) for each of `heads` groups of `k` columns. out may be x.
+///   @norm(%ctx, %thread, %x, %scale, [%bias], %out, %rows, %ldx)      out: dense.
 struct NormSpec {
   Norm kind = Norm::RMS;
-  int64_t k = 0;
+  int64_t k = 0, heads = 1;
   float epsilon = 0;
   bool bias = false;
 };
