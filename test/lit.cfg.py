@@ -23,6 +23,14 @@ config.substitutions.append(("%shared_models", shared))
 if os.path.isdir(shared):
     config.available_features.add("shared-models")
 else:
+    config.available_features.add("no-shared-models")
     lit_config.note("no ../shared/models: the tests on those models are skipped")
+config.substitutions.append(("%docs", os.path.join(config.pith_source, "docs")))
+
+# Debian's libonnx-testdata
+testdata = "/usr/share/libonnx-testdata/data"
+config.substitutions.append(("%onnx_testdata", testdata))
+if os.path.isdir(testdata):
+    config.available_features.add("onnx-testdata")
 if not config.has_compiler:
     config.unsupported = True

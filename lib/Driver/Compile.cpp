@@ -172,7 +172,13 @@ bool Compilation::object() {
 }
 
 bool Compilation::package() {
-  if (llvm::Error failure = packageFile(*contents, code, machine, options.output))
+  llvm::SmallString<128> header(options.output);
+  llvm::sys::path::replace_extension(header, ".h");
+  llvm::Error failure =
+      options.embedAs.empty()
+          ? packageFile(*contents, code, machine, options.output)
+          : packageObject(*contents, code, machine, options.embedAs, options.output, header);
+  if (failure)
     return error(llvm::toString(std::move(failure)));
   return true;
 }
@@ -227,6 +233,8 @@ bool Compilation::run() {
     if (!done)
       return false;
     report.phase(info.name, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
+    if (options.check)
+      return true;
     if (info.phase == Phase::Raise && options.report)
       report.raised(*module);
     if (info.phase < Phase::Object && !options.saveIR.empty()) {

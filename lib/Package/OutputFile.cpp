@@ -41,7 +41,7 @@ Error OutputFile::check() const {
 }
 
 Error OutputFile::open() {
-  descriptor = ::open(temporary.c_str(), O_WRONLY | O_CLOEXEC);
+  descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (descriptor < 0)
     return error("write", errno);
   off_t size = lseek(descriptor, 0, SEEK_END);
@@ -60,13 +60,20 @@ Error OutputFile::reserve(uint64_t size) {
 }
 
 Error OutputFile::write(ArrayRef<char> bytes) {
+  if (Error failed = overwrite(end, bytes))
+    return failed;
+  end += bytes.size();
+  return Error::success();
+}
+
+Error OutputFile::overwrite(uint64_t position, ArrayRef<char> bytes) {
   while (!bytes.empty()) {
-    ssize_t written = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(end));
+    ssize_t written = pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(position));
     if (written < 0 && errno == EINTR)
       continue;
     if (written <= 0)
       return error("write", written < 0 ? errno : ENOSPC);
-    end += static_cast<uint64_t>(written);
+    position += static_cast<uint64_t>(written);
     bytes = bytes.drop_front(static_cast<size_t>(written));
   }
   return Error::success();

@@ -24,12 +24,14 @@ public:
   const std::string &temporaryPath() const { return temporary; }
   /// Refuses what could not be replaced in the end: a folder, a device.
   llvm::Error check() const;
-  /// Opens what stands at the temporary path for more to be written behind it.
+  /// Opens what stands at the temporary path for more to be written behind it; nothing may stand there yet.
   llvm::Error open();
   /// Asks the file system for `size` bytes, so that a full disk is noticed before the work is done.
   llvm::Error reserve(uint64_t size);
   llvm::Error write(llvm::ArrayRef<char> bytes);
   llvm::Error padTo(uint64_t position);
+  /// Writes in the middle of what is written.
+  llvm::Error overwrite(uint64_t position, llvm::ArrayRef<char> bytes);
   uint64_t position() const { return end; }
   llvm::Error finish();
 

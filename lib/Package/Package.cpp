@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "pith/Package/Package.h"
-#include "OutputFile.h"
+#include "EmbeddedObject.h"
 #include "WeightWriter.h"
 #include "pith/Target/X86/Target.h"
 #include "pith/file.h"
@@ -41,13 +41,20 @@ static json::Object describeTarget(const cpu::Machine &machine) {
   return json::Object{{"arch", "x86_64"}, {"cpu", machine.cpu}, {"features", std::move(features)}};
 }
 
-Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cpu::Machine &machine,
-                        StringRef path) {
+static Expected<std::string> finishManifest(const PackageContents &contents, const cpu::Machine &machine) {
   Expected<json::Value> manifest = json::parse(contents.manifest);
   if (!manifest)
     return manifest.takeError();
   (*manifest->getAsObject())["target"] = describeTarget(machine);
-  std::string text = formatv("{0}", *manifest).str();
+  return formatv("{0}", *manifest).str();
+}
+
+Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cpu::Machine &machine,
+                        StringRef path) {
+  Expected<std::string> manifest = finishManifest(contents, machine);
+  if (!manifest)
+    return manifest.takeError();
+  const std::string &text = *manifest;
   Expected<mlir::SmallVector<PackedOp>> packed = packedInOrder(*contents.weights);
   if (!packed)
     return packed.takeError();
@@ -95,4 +102,58 @@ Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cp
   if (Error error = file.write(ArrayRef(reinterpret_cast<const char *>(&trailer), sizeof(trailer))))
     return error;
   return file.finish();
+}
+
+static std::string headerText(StringRef symbol) {
+  std::string guard = "PITH_MODEL_" + symbol.upper() + "_H";
+  return formatv(R"(/* Written by `pith compile --emit=obj`: a compiled model that is linked into the program.
+ *
+ *   pith_module *module;
+ *   pith_module_load_embedded(&{0}, NULL, &module, &error);
+ */
+#ifndef {1}
+#define {1}
+
+#include "pith/runtime.h"
+
+#ifdef __cplusplus
+extern "C"
+#else
+extern
+#endif
+const struct pith_embedded {0};
+
+#endif /* {1} */
+)",
+                 symbol, guard)
+      .str();
+}
+
+Error pith::packageObject(PackageContents &contents, ArrayRef<char> code, const cpu::Machine &machine,
+                          StringRef symbol, StringRef path, StringRef header) {
+  Expected<std::string> manifest = finishManifest(contents, machine);
+  if (!manifest)
+    return manifest.takeError();
+  Expected<mlir::SmallVector<PackedOp>> packed = packedInOrder(*contents.weights);
+  if (!packed)
+    return packed.takeError();
+  OutputFile object(path), declaration(header);
+  for (OutputFile *file : {&object, &declaration}) {
+    if (Error error = file->check())
+      return error;
+    if (Error error = file->open())
+      return error;
+  }
+  auto stream = [&](function_ref<Error(ArrayRef<char>)> sink) {
+    return streamWeights(*contents.weights, *packed, sink);
+  };
+  Embedding embedding{symbol.str(), *manifest, sectionSize(*packed), stream};
+  if (Error error = writeEmbeddedObject(object, code, embedding))
+    return error;
+  std::string text = headerText(symbol);
+  if (Error error = declaration.write(ArrayRef(text.data(), text.size())))
+    return error;
+  if (Error error = object.finish())
+    return error;
+  return declaration.finish();
 }

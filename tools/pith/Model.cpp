@@ -15,12 +15,12 @@
 using namespace llvm;
 using namespace pith::tool;
 
-bool pith::tool::fail(StringRef what, const pith_error &error) {
+bool pith::tool::fail(StringRef what, const pith_error &error, raw_ostream &log) {
   // The runtime's messages about a file begin with its path already.
-  errs() << "pith: ";
+  log << "pith: ";
   if (!StringRef(error.message).starts_with(what))
-    errs() << what << ": ";
-  errs() << error.message << "\n";
+    log << what << ": ";
+  log << error.message << "\n";
   return false;
 }
 
@@ -31,13 +31,15 @@ Model::~Model() {
     sys::fs::remove(temporary);
 }
 
-bool Model::open(const ModelOptions &options) {
+bool Model::open(const ModelOptions &options) { return load(options, errs()) && parseArguments(); }
+
+bool Model::load(const ModelOptions &options, raw_ostream &log) {
   std::string file = options.path;
   StringRef extension = sys::path::extension(file);
   if (extension == ".onnx" || extension == ".mlir") {
     SmallString<128> path;
     if (std::error_code code = sys::fs::createTemporaryFile("pith", "pith", path)) {
-      errs() << "pith: cannot create a temporary file: " << code.message() << "\n";
+      log << "pith: cannot create a temporary file: " << code.message() << "\n";
       return false;
     }
     temporary = std::string(path);
@@ -47,7 +49,7 @@ bool Model::open(const ModelOptions &options) {
     bool progress = !options.quiet && errs().is_displayed();
     if (progress)
       compile.progress = [](StringRef phase) { errs() << "\rcompiling: " << phase << "          "; };
-    bool done = pith::compile(compile, errs()) && parseArguments();
+    bool done = pith::compile(compile, log);
     if (progress)
       errs() << "\r                              \r";
     if (!done)
@@ -56,10 +58,10 @@ bool Model::open(const ModelOptions &options) {
   }
   pith_error error = PITH_INIT(pith_error);
   if (pith_module_load(file.c_str(), nullptr, &module, &error))
-    return fail(options.path, error);
+    return fail(options.path, error, log);
   pith_session_options session_options = PITH_INIT(pith_session_options);
   session_options.threads = options.threads;
   if (pith_session_new(&module, 1, &session_options, &session, &error))
-    return fail(options.path, error);
+    return fail(options.path, error, log);
   return true;
 }

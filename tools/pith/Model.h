@@ -10,6 +10,7 @@
 
 #include "pith/Driver/Driver.h"
 #include "pith/runtime.h"
+#include "llvm/Support/raw_ostream.h"
 #include <chrono>
 #include <optional>
 
@@ -31,8 +32,12 @@ public:
   Model &operator=(const Model &) = delete;
   ~Model();
 
-  /// Says on stderr what is wrong and returns false if the model cannot be compiled or loaded.
+  /// Says on stderr what is wrong and returns false if the model cannot be compiled or loaded. Reads the command line again
+  /// after a compilation (parseArguments).
   bool open(const ModelOptions &options);
+  /// The same, with the words on `log`, and the command line left as the compilation leaves it: several threads may do so
+  /// that read no option any more.
+  bool load(const ModelOptions &options, llvm::raw_ostream &log);
 
   pith_module *module = nullptr;
   pith_session *session = nullptr;
@@ -42,7 +47,7 @@ private:
 };
 
 /// Prints `pith: WHAT: message` for a failed call of the runtime; always false.
-bool fail(llvm::StringRef what, const pith_error &error);
+bool fail(llvm::StringRef what, const pith_error &error, llvm::raw_ostream &log = llvm::errs());
 
 inline double seconds(std::chrono::steady_clock::time_point since) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - since).count();

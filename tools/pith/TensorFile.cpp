@@ -29,7 +29,10 @@ struct TypeName {
 constexpr TypeName kTypes[] = {
     {PITH_F32, 1, "<f4"}, {PITH_U8, 2, "|u1"},  {PITH_I8, 3, "|i1"},  {PITH_U16, 4, "<u2"}, {PITH_I16, 5, "<i2"},
     {PITH_I32, 6, "<i4"}, {PITH_I64, 7, "<i8"}, {PITH_BOOL, 9, "|b1"}, {PITH_F16, 10, "<f2"}, {PITH_F64, 11, "<f8"},
-    {PITH_U32, 12, "<u4"}, {PITH_U64, 13, "<u8"}, {PITH_BF16, 16, nullptr}};
+    {PITH_U32, 12, "<u4"}, {PITH_U64, 13, "<u8"}, {PITH_BF16, 16, nullptr},
+    {PITH_F8E4M3FN, 17, nullptr}, {PITH_F8E4M3FNUZ, 18, nullptr}, {PITH_F8E5M2, 19, nullptr},
+    {PITH_F8E5M2FNUZ, 20, nullptr}, {PITH_U4, 21, nullptr}, {PITH_I4, 22, nullptr}, {PITH_F4E2M1, 23, nullptr},
+    {PITH_F8E8M0, 24, nullptr}, {PITH_U2, 25, nullptr}, {PITH_I2, 26, nullptr}};
 
 template <typename Match>
 const TypeName *findType(Match match) {
@@ -48,6 +51,9 @@ int64_t countElements(ArrayRef<int64_t> dims) {
   return count;
 }
 
+/// Bytes of `count` elements; the last byte of small ones may be partly used.
+size_t countBytes(pith_type type, int64_t count) { return divideCeil(count * pith_type_bits(type), 8); }
+
 bool readProto(StringRef bytes, Tensor &tensor, std::string &error) {
   TensorProto proto;
   if (!proto.ParseFromArray(bytes.data(), bytes.size())) {
@@ -63,7 +69,7 @@ bool readProto(StringRef bytes, Tensor &tensor, std::string &error) {
   tensor.name = proto.name();
   tensor.dims.assign(proto.dims().begin(), proto.dims().end());
   int64_t count = countElements(tensor.dims);
-  size_t width = pith_type_size(tensor.type);
+  size_t width = std::max<size_t>(1, pith_type_size(tensor.type));
   if (count < 0) {
     error = "dimensions are negative or too large";
     return false;
@@ -89,8 +95,9 @@ bool readProto(StringRef bytes, Tensor &tensor, std::string &error) {
     else
       append(proto.int32_data());
   }
-  if (tensor.bytes.size() != count * width) {
-    error = "has " + std::to_string(tensor.bytes.size()) + " bytes of data, its shape needs " + std::to_string(count * width);
+  if (tensor.bytes.size() != countBytes(tensor.type, count)) {
+    error = "has " + std::to_string(tensor.bytes.size()) + " bytes of data, its shape needs " +
+            std::to_string(countBytes(tensor.type, count));
     return false;
   }
   return true;
@@ -133,7 +140,7 @@ bool readNumPy(StringRef bytes, Tensor &tensor, std::string &error) {
   tensor.type = type->type;
   int64_t count = countElements(tensor.dims);
   StringRef data = bytes.substr(prefix + length);
-  if (count < 0 || data.size() != count * pith_type_size(tensor.type)) {
+  if (count < 0 || data.size() != countBytes(tensor.type, count)) {
     error = "data does not have the size of its shape";
     return false;
   }
@@ -146,24 +153,30 @@ bool readNumPy(StringRef bytes, Tensor &tensor, std::string &error) {
 int64_t Tensor::elements() const { return countElements(dims); }
 
 double Tensor::at(int64_t index) const {
-  const char *data = bytes.data() + index * pith_type_size(type);
+  size_t bits = pith_type_bits(type);
+  const char *data = bytes.data() + index * bits / 8;
   auto as = [&](auto value) {
     std::memcpy(&value, data, sizeof(value));
     return double(value);
   };
-  auto half = [&](const fltSemantics &semantics) {
-    uint16_t bits;
-    std::memcpy(&bits, data, 2);
-    APFloat value(semantics, APInt(16, bits));
+  auto real = [&](const fltSemantics &semantics) {
+    uint16_t code = uint8_t(*data);
+    if (bits == 16)
+      std::memcpy(&code, data, 2);
+    APFloat value(semantics, APInt(bits, (code >> (bits < 8 ? index * bits % 8 : 0)) & ((1u << bits) - 1)));
     bool lost;
     value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lost);
     return value.convertToDouble();
   };
+  auto small = [&](bool isSigned) {
+    APInt code(bits, (uint8_t(*data) >> (index * bits % 8)) & ((1u << bits) - 1));
+    return isSigned ? double(code.getSExtValue()) : double(code.getZExtValue());
+  };
   switch (type) {
   case PITH_F32: return as(float());
   case PITH_F64: return as(double());
-  case PITH_F16: return half(APFloat::IEEEhalf());
-  case PITH_BF16: return half(APFloat::BFloat());
+  case PITH_F16: return real(APFloat::IEEEhalf());
+  case PITH_BF16: return real(APFloat::BFloat());
   case PITH_I8: return as(int8_t());
   case PITH_I16: return as(int16_t());
   case PITH_I32: return as(int32_t());
@@ -171,6 +184,14 @@ double Tensor::at(int64_t index) const {
   case PITH_U16: return as(uint16_t());
   case PITH_U32: return as(uint32_t());
   case PITH_U64: return as(uint64_t());
+  case PITH_I4: case PITH_I2: return small(true);
+  case PITH_U4: case PITH_U2: return small(false);
+  case PITH_F8E4M3FN: return real(APFloat::Float8E4M3FN());
+  case PITH_F8E4M3FNUZ: return real(APFloat::Float8E4M3FNUZ());
+  case PITH_F8E5M2: return real(APFloat::Float8E5M2());
+  case PITH_F8E5M2FNUZ: return real(APFloat::Float8E5M2FNUZ());
+  case PITH_F8E8M0: return real(APFloat::Float8E8M0FNU());
+  case PITH_F4E2M1: return real(APFloat::Float4E2M1FN());
   default: return as(uint8_t());
   }
 }
@@ -191,7 +212,7 @@ Tensor pith::tool::copyTensor(const pith_tensor &tensor) {
   copy.type = tensor.type;
   copy.dims.assign(tensor.dims, tensor.dims + tensor.rank);
   const char *data = static_cast<const char *>(tensor.data);
-  copy.bytes.assign(data, data + copy.elements() * pith_type_size(copy.type));
+  copy.bytes.assign(data, data + countBytes(copy.type, copy.elements()));
   return copy;
 }
 

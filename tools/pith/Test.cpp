@@ -6,15 +6,17 @@
 //===----------------------------------------------------------------------===//
 
 #include "Commands.h"
-#include "Invoke.h"
-#include "Options.h"
-#include "llvm/ADT/StringExtras.h"
+#include "SupportTable.h"
+#include "TestCase.h"
 #include "llvm/ADT/SmallString.h"
+#include "llvm/ADT/StringExtras.h"
+#include "llvm/Support/CrashRecoveryContext.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Format.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/ThreadPool.h"
 #include "llvm/Support/raw_ostream.h"
-#include <cmath>
+#include <mutex>
 
 using namespace llvm;
 using namespace pith;
@@ -31,26 +33,13 @@ static cl::opt<Precision> precision("precision", cl::sub(sub), cl::init(Precisio
                                                clEnumValN(Precision::Balanced, "balanced", "activations may be quantized to int8")));
 static cl::opt<bool> reference("reference", cl::sub(sub), cl::desc("compile to plain loops instead of kernels"));
 static cl::opt<std::string> cpu("cpu", cl::sub(sub), cl::init("host"), cl::desc("CPU to compile for"));
-static cl::opt<unsigned> threads("t", cl::sub(sub), cl::init(0), cl::desc("threads (default: one per CPU)"));
+static cl::opt<unsigned> threads("t", cl::sub(sub), cl::init(0),
+                                 cl::desc("threads of a session (default: one per CPU; 1 with several cases)"));
+static cl::opt<unsigned> jobs("j", cl::sub(sub), cl::init(0), cl::desc("cases at a time (default: one per CPU)"));
+static cl::opt<bool> failures("failures", cl::sub(sub), cl::desc("print only the cases that fail"));
+static cl::opt<std::string> table("table", cl::sub(sub), cl::desc("write which ops pass, as a Markdown table"));
 
 namespace {
-
-/// Sorted paths of a folder's entries whose names begin with `prefix`, in the order of the number behind it.
-std::vector<std::string> numbered(StringRef folder, StringRef prefix) {
-  std::vector<std::pair<unsigned, std::string>> found;
-  std::error_code code;
-  for (sys::fs::directory_iterator it(folder, code), end; it != end && !code; it.increment(code)) {
-    StringRef name = sys::path::filename(it->path());
-    unsigned number;
-    if (name.consume_front(prefix) && !name.consumeInteger(10, number))
-      found.emplace_back(number, it->path());
-  }
-  llvm::sort(found);
-  std::vector<std::string> paths;
-  for (auto &[number, path] : found)
-    paths.push_back(std::move(path));
-  return paths;
-}
 
 /// Folders at or below `folder` that hold a model.onnx and test data, sorted.
 void findCases(StringRef folder, std::vector<std::string> &cases) {
@@ -70,108 +59,59 @@ void findCases(StringRef folder, std::vector<std::string> &cases) {
     findCases(path, cases);
 }
 
-std::string shapeOf(const Tensor &tensor) {
-  std::string text = std::string(pith_type_name(tensor.type)) + "[";
-  for (auto [i, dim] : enumerate(tensor.dims))
-    text += (i ? "," : "") + std::to_string(dim);
-  return text + "]";
-}
+/// Runs the cases on several threads and prints their lines in order.
+class Runner {
+public:
+  Runner(std::vector<std::string> cases, CaseOptions options)
+      : cases(std::move(cases)), options(std::move(options)), results(this->cases.size()), done(this->cases.size()) {}
 
-/// What differs between an output and its reference; empty if nothing does.
-std::string compare(const Tensor &found, const Tensor &expected, double &worst) {
-  if (found.type != expected.type || found.dims != expected.dims)
-    return "is " + shapeOf(found) + ", expected " + shapeOf(expected);
-  int64_t count = expected.elements(), wrong = 0, first = -1;
-  for (int64_t i = 0; i < count; ++i) {
-    double a = found.at(i), b = expected.at(i);
-    if (a == b || (std::isnan(a) && std::isnan(b)))
-      continue;
-    double difference = std::fabs(a - b), bound = absoluteTolerance + relativeTolerance * std::fabs(b);
-    if (difference <= bound) {
-      worst = std::max(worst, difference / bound);
-      continue;
-    }
-    ++wrong;
-    if (first < 0)
-      first = i;
+  void run(unsigned atATime, bool onlyFailures) {
+    DefaultThreadPool pool(hardware_concurrency(atATime));
+    for (size_t i = 0; i < cases.size(); ++i)
+      pool.async([this, i, onlyFailures] {
+        CaseResult result = runCase(cases[i], options);
+        std::lock_guard<std::mutex> lock(mutex);
+        results[i] = std::move(result);
+        done[i] = true;
+        while (printed < cases.size() && done[printed])
+          print(printed++, onlyFailures);
+      });
+    pool.wait();
   }
-  if (!wrong)
-    return "";
-  std::string at;
-  int64_t rest = first;
-  for (int64_t i = expected.dims.size() - 1; i >= 0; --i) {
-    at = std::to_string(rest % expected.dims[i]) + (at.empty() ? "" : ",") + at;
-    rest /= expected.dims[i];
-  }
-  std::string text;
-  raw_string_ostream(text) << "[" << at << "] is " << format("%.9g", found.at(first)) << ", expected "
-                           << format("%.9g", expected.at(first)) << " (" << wrong << " of " << count << " differ)";
-  return text;
-}
 
-struct Counts {
+  double medianCompileSeconds() const {
+    std::vector<double> times;
+    for (const CaseResult &result : results)
+      times.push_back(result.compileSeconds);
+    std::nth_element(times.begin(), times.begin() + times.size() / 2, times.end());
+    return times[times.size() / 2];
+  }
+
+  std::vector<std::string> cases;
+  CaseOptions options;
+  std::vector<CaseResult> results;
   unsigned passed = 0, failed = 0, skipped = 0;
-};
 
-void report(Counts &counts, StringRef name, StringRef error, double worst = 0) {
-  ++(error.empty() ? counts.passed : counts.failed);
-  outs() << (error.empty() ? "ok      " : "FAILED  ") << name;
-  if (error.empty())
-    outs() << format("  (%.0f%% of the tolerance)", 100 * worst);
-  else
-    outs() << ": " << error;
-  outs() << "\n";
-  outs().flush();
-}
-
-void testFolder(StringRef folder, Counts &counts) {
-  std::vector<std::string> sets = numbered(folder, "test_data_set_");
-  if (sets.empty()) {
-    ++counts.skipped;
-    outs() << "skipped " << folder << ": no test_data_set_*\n";
-    return;
-  }
-  ModelOptions options;
-  options.path = (folder + "/model.onnx").str();
-  options.quiet = true;
-  options.threads = threads;
-  options.compile.precision = precision;
-  options.compile.reference = reference;
-  options.compile.cpu = cpu;
-  options.compile.invokeOnly = true;
-  Model model;
-  if (!model.open(options)) {
-    for (const std::string &set : sets)
-      report(counts, set, "model does not compile");
-    return;
-  }
-  for (const std::string &set : sets) {
-    std::string error;
-    double worst = 0;
-    auto readAll = [&](StringRef prefix, std::vector<Tensor> &tensors) {
-      for (const std::string &path : numbered(set, prefix))
-        if (error.empty() && !readTensor(path, tensors.emplace_back(), error))
-          tensors.pop_back();
-      return error.empty();
-    };
-    std::vector<Tensor> inputs, expected, outputs;
-    if (readAll("input_", inputs) && readAll("output_", expected) && invoke(model, inputs, outputs, error)) {
-      if (outputs.size() < expected.size())
-        error = "has " + std::to_string(outputs.size()) + " outputs, expected " + std::to_string(expected.size());
-      for (size_t i = 0; i < expected.size() && error.empty(); ++i) {
-        // Reference files carry names; a file without one stands for the output at its position.
-        const Tensor *output = &outputs[i];
-        for (const Tensor &candidate : outputs)
-          if (!expected[i].name.empty() && candidate.name == expected[i].name)
-            output = &candidate;
-        std::string difference = compare(*output, expected[i], worst);
-        if (!difference.empty())
-          error = "output '" + output->name + "' " + difference;
-      }
+private:
+  void print(size_t i, bool onlyFailures) {
+    if (results[i].sets.empty()) {
+      ++skipped;
+      outs() << "skipped " << cases[i] << ": no test_data_set_*\n";
     }
-    report(counts, set, error, worst);
+    for (const SetResult &result : results[i].sets) {
+      ++(result.error.empty() ? passed : failed);
+      if (!result.error.empty())
+        outs() << "FAILED  " << result.folder << ": " << result.error << "\n";
+      else if (!onlyFailures)
+        outs() << "ok      " << result.folder << format("  (%.0f%% of the tolerance)\n", 100 * result.worst);
+    }
+    outs().flush();
   }
-}
+
+  std::vector<bool> done;
+  size_t printed = 0;
+  std::mutex mutex;
+};
 
 int run() {
   std::vector<std::string> cases;
@@ -187,11 +127,31 @@ int run() {
       return 1;
     }
   }
-  Counts counts;
-  for (const std::string &folder : cases)
-    testFolder(folder, counts);
-  outs() << counts.passed << " passed, " << counts.failed << " failed, " << counts.skipped << " skipped\n";
-  return counts.failed ? 1 : 0;
+  // Everything that the command line says is read here: a compilation resets it (parseArguments).
+  CaseOptions options;
+  options.relativeTolerance = relativeTolerance;
+  options.absoluteTolerance = absoluteTolerance;
+  options.model.quiet = true;
+  options.model.threads = threads || cases.size() == 1 ? threads : 1u;
+  options.model.compile.precision = precision;
+  options.model.compile.reference = reference;
+  options.model.compile.cpu = cpu;
+  options.model.compile.invokeOnly = true;
+  std::string tableFile = table;
+  CrashRecoveryContext::Enable();
+  Runner runner(std::move(cases), std::move(options));
+  runner.run(jobs, failures);
+  if (!tableFile.empty()) {
+    SupportTable support;
+    for (const auto &[folder, result] : zip(runner.cases, runner.results))
+      support.add(folder, result.sets);
+    if (!support.write(tableFile))
+      return 1;
+  }
+  if (runner.cases.size() > 1)
+    outs() << format("median time to compile and load: %.0f ms\n", 1e3 * runner.medianCompileSeconds());
+  outs() << runner.passed << " passed, " << runner.failed << " failed, " << runner.skipped << " skipped\n";
+  return runner.failed ? 1 : 0;
 }
 
 } // namespace

@@ -39,6 +39,7 @@ struct CompileOptions {
   Phase emit = Phase::Package;    ///< stop after this phase
   Phase from = Phase::Import;     ///< the phase that an .mlir input was printed after
   std::string text;               ///< with emit == Object: "llvm" or "asm" text instead
+  std::string embedAs;            ///< with emit == Package: an object file with a model of this name, and a header
   std::string cpu = "host";       ///< "host" or one of LLVM's CPU names
   Precision precision = Precision::Balanced;
   bool reference = false;         ///< plain loops instead of kernels
@@ -47,6 +48,7 @@ struct CompileOptions {
   std::vector<std::string> skipPasses;
   int64_t maxRows = 512;          ///< rows of a step that the generated code takes at once
   std::string cacheElement = "auto";
+  bool check = false;             ///< only import, to say everything that stands in the way; writes no file
   bool invokeOnly = false;        ///< do not derive a step entry
   std::function<void(llvm::StringRef phase)> progress; ///< called as each phase begins; may be empty
 };

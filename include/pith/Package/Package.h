@@ -29,6 +29,11 @@ llvm::Expected<PackageContents> takeContents(mlir::ModuleOp module);
 llvm::Error packageFile(PackageContents &contents, llvm::ArrayRef<char> code, const cpu::Machine &machine,
                         llvm::StringRef path);
 
+/// Writes code, packed weights and manifest as a relocatable object to `path` and a C header that declares the model
+/// as `symbol` to `header`. Linked into a program, it is loaded by pith_module_load_embedded.
+llvm::Error packageObject(PackageContents &contents, llvm::ArrayRef<char> code, const cpu::Machine &machine,
+                          llvm::StringRef symbol, llvm::StringRef path, llvm::StringRef header);
+
 } // namespace pith
 
 #endif // PITH_PACKAGE_PACKAGE_H

@@ -26,12 +26,18 @@ LogicalResult SizeHoister::hoist(Value size) {
   if (!op || !done.insert(op).second)
     return success();
   // A buffer's dimension is known if the buffer is an input; others have been folded to what they were made
-  // with.
+  // with. So are an input's elements, which nothing writes.
+  auto isInput = [&](Value buffer) {
+    auto argument = dyn_cast<BlockArgument>(buffer);
+    return argument && argument.getOwner() == block && argument.getArgNumber() < inputs;
+  };
   bool known = isMemoryEffectFree(op) && op->getBlock() == block;
-  if (auto dim = dyn_cast<memref::DimOp>(op))
-    known = known && isa<BlockArgument>(dim.getSource()) &&
-            cast<BlockArgument>(dim.getSource()).getArgNumber() < inputs;
-  else
+  if (auto dim = dyn_cast<memref::DimOp>(op)) {
+    known = known && isInput(dim.getSource());
+  } else if (auto load = dyn_cast<memref::LoadOp>(op)) {
+    known = load->getBlock() == block && isInput(load.getMemRef());
+    dependsOnData |= known;
+  } else
     known =
         known && llvm::none_of(op->getOperandTypes(), [](Type type) { return isa<BaseMemRefType>(type); });
   if (!known) {

@@ -12,7 +12,8 @@
 
 namespace pith {
 
-/// Moves what sizes are computed from to the entry's start: arithmetic on the dimensions of its arguments.
+/// Moves what sizes are computed from to the entry's start: arithmetic on the dimensions of its arguments, and on
+/// elements of its inputs.
 class SizeHoister {
 public:
   explicit SizeHoister(mlir::func::FuncOp entry);
@@ -20,6 +21,8 @@ public:
   /// Fails if `size` depends on the contents of a buffer; `culprit` is then the operation that reads it.
   mlir::LogicalResult hoist(mlir::Value size);
   mlir::Operation *culprit = nullptr;
+  /// Some size depends on an element of an input.
+  bool dependsOnData = false;
   /// Everything hoisted stands before this operation.
   mlir::Operation *marker;
 

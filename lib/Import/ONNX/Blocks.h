@@ -15,6 +15,16 @@ namespace pith::onnx {
 /// error.
 std::optional<Tensor> multiply(Node &node, Tensor a, Tensor b);
 
+/// The convolution of x [batch, channels, sizes…] with weights [filters, channels / group, kernel…] that the node's
+/// attributes describe; `bias` has a value per filter, or is null. Nothing after an error.
+std::optional<Tensor> convolve(Node &node, Tensor x, const Tensor &weights, Val *bias);
+
+/// As DynamicQuantizeLinear: u8 values, the scale (f32) and the zero point (u8) of all of x.
+struct DynamicQuantized {
+  Tensor values, scale, zero;
+};
+DynamicQuantized dynamicQuantize(Importer &im, const Tensor &x);
+
 /// x / sqrt(mean(x^2) + epsilon) * scale over the dimensions from `axis` on.
 Tensor rmsNorm(Node &node, const Tensor &x, const Tensor &scale, int64_t axis, float epsilon);
 /// As LayerNormalization; bias may have no value.

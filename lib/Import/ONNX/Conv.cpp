@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Node.h"
+#include "Blocks.h"
 
 using namespace mlir;
 using namespace pith;
@@ -120,50 +120,52 @@ static Tensor rowsOf(Importer &im, const Tensor &x, const Windows &windows) {
   return im.reshape(im.transpose(im.concat(parts, 2), permutation), rows);
 }
 
-static LogicalResult conv(Node &node) {
+std::optional<Tensor> pith::onnx::convolve(Node &node, Tensor x, const Tensor &weights, Val *bias) {
   Importer &im = node.im;
-  if (!node.arity(2, 3) || !node.needFloat(0) || !node.sameType({0, 1, 2}))
-    return failure();
-  Val *source = node.in(0), *filters = node.in(1);
-  if (source->rank() < 3 || source->rank() != filters->rank())
-    return node.fail("expected [batch, channels, sizes...] and [filters, channels, kernel...], found " +
-                     describe(im, source) + " and " + describe(im, filters));
-  size_t rank = source->rank() - 2;
+  auto refuse = [&](const Twine &message) {
+    if (!node.failed)
+      node.error() << message.str();
+    return std::nullopt;
+  };
+  std::string filters = im.symbols.print(weights.shape);
+  if (x.rank() < 3 || x.rank() != weights.rank())
+    return refuse("expected [batch, channels, sizes...] and [filters, channels, kernel...], found " +
+                  im.symbols.print(x.shape) + " and " + filters);
+  size_t rank = x.rank() - 2;
   Windows windows;
   if (!readList(node, "strides", rank, windows.strides) || !readList(node, "dilations", rank, windows.dilations))
-    return failure();
+    return std::nullopt;
   SmallVector<int64_t> fixed; // filters, channels, kernel
   int64_t elements = 1;
-  for (const Expr &size : filters->shape) {
+  for (const Expr &size : weights.shape) {
     std::optional<int64_t> constant = im.symbols.normalize(size).constant();
     if (!constant || *constant < 1 || *constant > (1 << 20))
-      return node.fail("filters must have a constant shape, found " + describe(im, filters));
+      return refuse("filters must have a constant shape, found " + filters);
     fixed.push_back(*constant);
     elements = fixed.size() > 2 ? elements * *constant : 1;
     if (elements > 4096)
-      return node.fail("kernels of more than 4096 elements are not supported, found " + describe(im, filters));
+      return refuse("kernels of more than 4096 elements are not supported, found " + filters);
   }
   windows.kernel.assign(fixed.begin() + 2, fixed.end());
   int64_t groups = node.getInt("group", 1), count = fixed[0], channels = fixed[1];
-  if (groups < 1 || count % groups || !im.symbols.assumeEqual(source->shape[1], Expr(groups) * Expr(channels)))
-    return node.fail("input " + describe(im, source) + " does not fit filters " + describe(im, filters) + " in " +
-                     Twine(groups) + " groups");
-  if (node.in(2) && (node.in(2)->rank() != 1 || !im.symbols.assumeEqual(node.in(2)->shape[0], count)))
-    return node.fail("the bias must have one value per filter, found " + describe(im, node.in(2)));
-  Tensor x = im.tensor(source);
+  if (groups < 1 || count % groups || !im.symbols.assumeEqual(x.shape[1], Expr(groups) * Expr(channels)))
+    return refuse("input " + im.symbols.print(x.shape) + " does not fit filters " + filters + " in " + Twine(groups) +
+                  " groups");
+  if (bias && (bias->rank() != 1 || !im.symbols.assumeEqual(bias->shape[0], count)))
+    return refuse("the bias must have one value per filter, found " + describe(im, bias));
   x.shape[1] = groups * channels;
   std::optional<Tensor> whole = padded(node, {im.conform(x), x.shape}, windows);
   if (!whole)
-    return failure();
+    return std::nullopt;
   for (size_t i = 0; i < rank; ++i) {
     int64_t reach = (windows.kernel[i] - 1) * windows.dilations[i] + 1;
     std::optional<Expr> steps = im.symbols.floorDiv(im.symbols.sub(whole->shape[i + 2], reach), windows.strides[i]);
     windows.output.push_back(im.symbols.max(0, im.symbols.add(*steps, 1)));
   }
   if (groups > 64 && groups != count)
-    return node.fail("more than 64 groups of several filters are not supported, found " + Twine(groups));
+    return refuse("more than 64 groups of several filters are not supported, found " + Twine(groups));
 
-  Tensor weights = im.tensor(filters), y;
+  Tensor y;
   Shape positions{whole->shape[0], im.count(windows.output)};
   if (groups == count && channels == 1 && groups > 1) {
     // Depthwise: every channel with its own kernel, [batch, positions, channels, kernel] summed over the kernel.
@@ -182,11 +184,21 @@ static LogicalResult conv(Node &node) {
     }
     y = im.concat(parts, 2);
   }
-  if (node.in(2))
-    y = im.add(y, im.broadcast(im.tensor(node.in(2)), y.shape));
+  if (bias)
+    y = im.add(y, im.broadcast(im.tensor(bias), y.shape));
   Shape shape{whole->shape[0], count};
   shape.append(windows.output.begin(), windows.output.end());
-  return node.done(im.make(source->type, im.reshape(im.transpose(y, {0, 2, 1}), shape)));
+  return im.reshape(im.transpose(y, {0, 2, 1}), shape);
+}
+
+static LogicalResult conv(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(2, 3) || !node.needFloat(0) || !node.sameType({0, 1, 2}))
+    return failure();
+  std::optional<Tensor> y = convolve(node, im.tensor(node.in(0)), im.tensor(node.in(1)), node.in(2));
+  if (!y)
+    return failure();
+  return node.done(im.make(node.in(0)->type, *y));
 }
 
 /// The mean or maximum over all positions.

@@ -71,7 +71,7 @@ static LogicalResult arithmetic(Node &node, llvm::function_ref<std::optional<Exp
   if (!node.arity(2, 2))
     return failure();
   int32_t type = node.in(0)->type;
-  if (type == Bool || !elementType(node.im.context, type))
+  if (!isFloat(type) && !isInteger(type))
     return node.fail("input 0 must have numbers as elements, found " + describe(node.im, node.in(0)));
   if (compute && node.in(1)->type == type)
     if (Val *folded = foldElements(node, type, compute))
@@ -203,6 +203,8 @@ static LogicalResult comparison(Node &node) {
     if (Val *folded = foldElements(node, Bool, compute))
       return node.done(folded);
   Tensor a, b;
+  if (isSmallFloat(node.in(0)->type))
+    return node.fail("elements of " + elementName(node.in(0)->type) + " cannot be compared");
   if (!operands(node, a, b))
     return failure();
   if (isa<FloatType>(a.element()))
@@ -379,6 +381,12 @@ static LogicalResult prelu(Node &node) {
 
 static LogicalResult convert(Node &node, int32_t to) {
   Val *x = node.in(0);
+  CastMode mode;
+  mode.saturate = node.getInt("saturate", 1);
+  std::string round = node.getString("round_mode", "up");
+  mode.round = round == "nearest" ? CastMode::Nearest : round == "down" ? CastMode::Down : CastMode::Up;
+  if (mode.round == CastMode::Up && round != "up")
+    return node.fail("round_mode must be up, down or nearest, found '" + round + "'");
   if (!elementType(node.im.context, to) || !elementType(node.im.context, x->type))
     return node.fail("casting " + elementName(x->type) + " to " + elementName(to) + " is not supported");
   auto countable = [](int32_t type) { return type == Int64 || type == Int32; };
@@ -386,7 +394,7 @@ static LogicalResult convert(Node &node, int32_t to) {
     return node.done(node.im.makeContents(to, x->shape, *known));
   if (x->type == to)
     return node.done(x);
-  return node.done(node.im.make(to, node.im.cast(node.im.tensor(x), x->type, to)));
+  return node.done(node.im.make(to, node.im.cast(node.im.tensor(x), x->type, to, mode)));
 }
 
 static LogicalResult castOp(Node &node) {

@@ -8,7 +8,9 @@
 #include "pith/Import/ONNX/Import.h"
 
 #include "Node.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/IR/Verifier.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 
@@ -173,7 +175,8 @@ void Importer::importNodes(const Nodes &nodes, Scope &scope, const llvm::StringM
 }
 
 OwningOpRef<ModuleOp> Importer::run() {
-  context->loadDialect<PithDialect, func::FuncDialect, arith::ArithDialect, math::MathDialect, tensor::TensorDialect>();
+  context->loadDialect<PithDialect, func::FuncDialect, arith::ArithDialect, math::MathDialect, tensor::TensorDialect,
+                       linalg::LinalgDialect, scf::SCFDialect>();
   Location top = NameLoc::get(builder.getStringAttr(model.path()));
   module = ModuleOp::create(top);
   builder.setInsertionPointToEnd(module->getBody());

@@ -41,6 +41,13 @@ struct Val {
   int64_t rank() const { return shape.size(); }
 };
 
+/// How values are rounded to floats of 8 bits.
+struct CastMode {
+  enum Round { Up, Down, Nearest };
+  bool saturate = true; ///< beyond the range: the largest number, not infinity or NaN
+  Round round = Up;     ///< to exponents (float8e8m0)
+};
+
 /// Imports one model. The methods emit code at the end of the body or, for sizes that depend on the inputs'
 /// dimensions alone, at its top.
 class Importer {
@@ -99,7 +106,7 @@ public:
   Tensor reduce(ReduceKind kind, const Tensor &source, llvm::ArrayRef<int64_t> axes);
   Tensor matmul(const Tensor &lhs, const Tensor &rhs);
   /// Converts elements with ONNX's meaning of Cast.
-  Tensor cast(const Tensor &source, int32_t from, int32_t to);
+  Tensor cast(const Tensor &source, int32_t from, int32_t to, const CastMode &mode = {});
   Tensor castTo(const Tensor &source, mlir::Type to); ///< between float types, or signed integers
 
   /// Elementwise code on operands of one shape. On scalar constants that are broadcast, it is done before broadcasting.
@@ -123,6 +130,13 @@ public:
   Tensor add(const Tensor &a, double b) { return add(a, splat(a.element(), b, a.shape)); }
   Tensor mul(const Tensor &a, double b) { return mul(a, splat(a.element(), b, a.shape)); }
 
+  //===- SmallTypes.cpp: types of a byte or less without arithmetic -------===//
+  mlir::DenseElementsAttr smallElementsOf(const Initializer &init);
+  /// A constant of elements that the file holds packed.
+  Tensor unpacked(const Initializer &init);
+  Tensor castFromSmall(const Tensor &source, int32_t from, int32_t to, const CastMode &mode);
+  Tensor castToSmall(const Tensor &source, int32_t from, int32_t to, const CastMode &mode);
+
   //===- Weights.cpp ------------------------------------------------------===//
   /// The symbol of a weight with these bytes, made on first use. The scales' and zeros' initializers are null for
   /// dense weights.
@@ -140,6 +154,20 @@ public:
   mlir::LogicalResult callFunction(Node &node, const proto::FunctionProto &function);
 
   bool failed = false;
+
+  /// While code is written inside an operation's region, sizes that it asks for are computed before the operation.
+  class Inside {
+  public:
+    Inside(Importer &im, mlir::Operation *op) : im(im), outer(im.writingInside) {
+      if (!outer)
+        im.writingInside = op;
+    }
+    ~Inside() { im.writingInside = outer; }
+
+  private:
+    Importer &im;
+    mlir::Operation *outer;
+  };
 
 private:
   using Scope = llvm::StringMap<Val *>;
@@ -160,6 +188,7 @@ private:
   mlir::OwningOpRef<mlir::ModuleOp> module;
   mlir::func::FuncOp main;
   mlir::Operation *prologueEnd = nullptr;
+  mlir::Operation *writingInside = nullptr;
   std::map<Expr, mlir::Value> indices;
   llvm::DenseMap<mlir::Value, Shape> viewed; ///< sizes of what has been reshaped
   std::deque<Val> vals;

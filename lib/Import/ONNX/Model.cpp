@@ -43,14 +43,14 @@ std::string pith::onnx::elementName(int32_t type) {
   case 14: return "complex64";
   case 15: return "complex128";
   case BFloat16: return "bf16";
-  case 17: return "float8e4m3fn";
-  case 18: return "float8e4m3fnuz";
-  case 19: return "float8e5m2";
-  case 20: return "float8e5m2fnuz";
+  case Float8E4M3FN: return "f8e4m3fn";
+  case Float8E4M3FNUZ: return "f8e4m3fnuz";
+  case Float8E5M2: return "f8e5m2";
+  case Float8E5M2FNUZ: return "f8e5m2fnuz";
   case UInt4: return "u4";
   case Int4: return "i4";
-  case 23: return "float4e2m1";
-  case 24: return "float8e8m0";
+  case Float4E2M1: return "f4e2m1";
+  case Float8E8M0: return "f8e8m0";
   case UInt2: return "u2";
   case Int2: return "i2";
   default: return "unknown type " + std::to_string(type);
@@ -65,6 +65,9 @@ Type pith::onnx::elementType(MLIRContext *context, int32_t type) {
   case Double: return Float64Type::get(context);
   case Bool: return IntegerType::get(context, 1);
   case UInt8: case Int8: return IntegerType::get(context, 8);
+  case UInt4: case Int4: case UInt2: case Int2: return IntegerType::get(context, 8);
+  case Float8E4M3FN: case Float8E4M3FNUZ: case Float8E5M2: case Float8E5M2FNUZ: case Float8E8M0: case Float4E2M1:
+    return IntegerType::get(context, 8);
   case UInt16: case Int16: return IntegerType::get(context, 16);
   case UInt32: case Int32: return IntegerType::get(context, 32);
   case UInt64: case Int64: return IntegerType::get(context, 64);
@@ -83,14 +86,21 @@ bool pith::onnx::isInteger(int32_t type) {
          type == UInt64 || type == Int64;
 }
 
-/// 0 for types that have no size here.
-static int64_t elementBits(int32_t type) {
+bool pith::onnx::isSmallInteger(int32_t type) {
+  return type == UInt4 || type == Int4 || type == UInt2 || type == Int2;
+}
+bool pith::onnx::isSmallFloat(int32_t type) {
+  return (type >= Float8E4M3FN && type <= Float8E5M2FNUZ) || type == Float4E2M1 || type == Float8E8M0;
+}
+
+int64_t pith::onnx::elementBits(int32_t type) {
   switch (type) {
   case Double: case Int64: case UInt64: return 64;
   case Float: case Int32: case UInt32: return 32;
   case Float16: case BFloat16: case Int16: case UInt16: return 16;
   case Bool: case Int8: case UInt8: return 8;
-  case UInt4: case Int4: return 4;
+  case Float8E4M3FN: case Float8E4M3FNUZ: case Float8E5M2: case Float8E5M2FNUZ: case Float8E8M0: return 8;
+  case UInt4: case Int4: case Float4E2M1: return 4;
   case UInt2: case Int2: return 2;
   default: return 0;
   }
@@ -155,13 +165,13 @@ static bool spelledOut(const proto::TensorProto &tensor, int32_t type, std::stri
   case UInt32: return put(tensor.uint64_data(), uint32_t());
   case Int32: return put(tensor.int32_data(), int32_t());
   case Int16: case UInt16: case Float16: case BFloat16: return put(tensor.int32_data(), uint16_t());
-  case Int8: case UInt8: case Bool: return put(tensor.int32_data(), uint8_t());
-  case UInt4: case Int4: case UInt2: case Int2: {
+  default:
+    // Bytes, and smaller elements as many as fit in one.
+    if (!elementBits(type))
+      return false;
     put(tensor.int32_data(), uint8_t());
     found *= 8 / elementBits(type);
     return true;
-  }
-  default: return false;
   }
 }
 

@@ -15,17 +15,25 @@ namespace pith::onnx {
 /// TensorProto.DataType, as far as this importer knows it.
 enum ElementType : int32_t {
   Undefined = 0, Float = 1, UInt8 = 2, Int8 = 3, UInt16 = 4, Int16 = 5, Int32 = 6, Int64 = 7, String = 8, Bool = 9,
-  Float16 = 10, Double = 11, UInt32 = 12, UInt64 = 13, BFloat16 = 16, UInt4 = 21, Int4 = 22, UInt2 = 25, Int2 = 26,
+  Float16 = 10, Double = 11, UInt32 = 12, UInt64 = 13, BFloat16 = 16, Float8E4M3FN = 17, Float8E4M3FNUZ = 18,
+  Float8E5M2 = 19, Float8E5M2FNUZ = 20, UInt4 = 21, Int4 = 22, Float4E2M1 = 23, Float8E8M0 = 24, UInt2 = 25, Int2 = 26,
 };
 
 /// The manifest's name of a type ("f32", "i64", "u8", "bool"), or a description of one that tensors cannot have here.
 std::string elementName(int32_t type);
-/// The type of tensor elements: signless integers, i1 for Bool. Null for types without arithmetic (String, Int4).
+/// The type of tensor elements: signless integers, i1 for Bool; i8 for the small types, one element each (an integer's
+/// value, a float's code). Null for types that tensors cannot have here (String).
 mlir::Type elementType(mlir::MLIRContext *context, int32_t type);
+/// Bits of an element in a file; 0 for types that have no size here.
+int64_t elementBits(int32_t type);
 bool isUnsigned(int32_t type);
 bool isFloat(int32_t type);
 /// Integers, without Bool.
 bool isInteger(int32_t type);
+/// Types that are only stored, without arithmetic: integers of 2 or 4 bits, floats of 4 or 8.
+bool isSmallInteger(int32_t type);
+bool isSmallFloat(int32_t type);
+inline bool isSmall(int32_t type) { return isSmallInteger(type) || isSmallFloat(type); }
 
 /// A constant tensor of the file, checked: its bytes are there and as many as type and dimensions ask for.
 struct Initializer {

@@ -84,6 +84,8 @@ public:
   void addContrib(llvm::StringRef op, Handler handler) { table[("com.microsoft:" + op).str()] = handler; }
   /// Null if the op is not supported.
   Handler find(llvm::StringRef domain, llvm::StringRef op) const;
+  /// Every op, "Op" or "domain:Op", sorted.
+  std::vector<std::string> names() const;
 
 private:
   llvm::StringMap<Handler> table;
@@ -96,6 +98,7 @@ void addConvOps(OpTable &table);
 void addElementwiseOps(OpTable &table);
 void addIndexingOps(OpTable &table);
 void addMatMulOps(OpTable &table);
+void addQuantizationOps(OpTable &table);
 void addReductionOps(OpTable &table);
 void addShapeOps(OpTable &table);
 void addSliceOps(OpTable &table);

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "pith/Import/ONNX/Import.h"
+
 #include "Node.h"
 
 using namespace pith::onnx;
@@ -18,6 +20,7 @@ const OpTable &OpTable::get() {
     addElementwiseOps(t);
     addIndexingOps(t);
     addMatMulOps(t);
+    addQuantizationOps(t);
     addReductionOps(t);
     addShapeOps(t);
     addSliceOps(t);
@@ -34,3 +37,13 @@ Handler OpTable::find(llvm::StringRef domain, llvm::StringRef op) const {
   auto it = table.find(domain.empty() ? op.str() : (domain + ":" + op).str());
   return it == table.end() ? nullptr : it->second;
 }
+
+std::vector<std::string> OpTable::names() const {
+  std::vector<std::string> names;
+  for (llvm::StringRef name : table.keys())
+    names.push_back(name.str());
+  llvm::sort(names);
+  return names;
+}
+
+std::vector<std::string> pith::onnx::supportedOps() { return OpTable::get().names(); }

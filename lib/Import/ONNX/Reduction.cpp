@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Node.h"
+#include "Axes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace pith;
@@ -16,67 +17,91 @@ using namespace pith::onnx;
 // Reductions
 //===----------------------------------------------------------------------===//
 
-/// Axes and keepdims of a reduction. The axes moved from an attribute to an input in opset 18 (ReduceSum: 13).
+/// What a reduction goes over. The axes moved from an attribute to an input in opset 18 (ReduceSum: 13).
 struct Reduction {
-  SmallVector<int64_t> axes;
+  Axes axes;
   bool nothing = false; ///< noop_with_empty_axes
+
+  static std::optional<Reduction> read(Node &node);
+  /// Reduces; the dimensions are dropped unless they are kept.
+  Tensor apply(Node &node, ReduceKind kind, const Tensor &x) const {
+    return nothing ? x : apply(node, x, [&](const Tensor &t, ArrayRef<int64_t> over) {
+      return node.im.reduce(kind, t, over);
+    });
+  }
+  /// `code` reduces over given dimensions, which it leaves with size 1.
+  Tensor apply(Node &node, const Tensor &x, llvm::function_ref<Tensor(const Tensor &, ArrayRef<int64_t>)> code) const;
 };
 
-static std::optional<Reduction> reductionOf(Node &node) {
+std::optional<Reduction> Reduction::read(Node &node) {
   if (!node.arity(1, 2))
     return std::nullopt;
-  bool present;
-  std::optional<SmallVector<int64_t>> given = node.constantList("axes", 1, present);
-  if (!given)
-    return std::nullopt;
-  Reduction result;
   int64_t rank = node.in(0)->rank();
-  for (int64_t value : *given) {
-    std::optional<int64_t> axis = node.axis(value, rank);
-    if (!axis)
-      return std::nullopt;
-    if (!llvm::is_contained(result.axes, *axis))
-      result.axes.push_back(*axis);
-  }
-  if (given->empty()) {
+  std::optional<Axes> axes = Axes::read(node, "axes", 1, rank);
+  if (!axes)
+    return std::nullopt;
+  Reduction result{*axes};
+  if (axes->size() == 0) {
     result.nothing = node.getInt("noop_with_empty_axes", 0);
     for (int64_t i = 0; !result.nothing && i < rank; ++i)
-      result.axes.push_back(i);
+      result.axes.list.push_back(i);
   }
+  llvm::sort(result.axes.list);
+  result.axes.list.erase(llvm::unique(result.axes.list), result.axes.list.end());
   return result;
 }
 
-/// The tensor without the reduced dimensions, unless they are kept.
-static Tensor dropped(Node &node, const Tensor &x, ArrayRef<int64_t> axes) {
-  if (node.getInt("keepdims", 1))
-    return x;
+Tensor Reduction::apply(Node &node, const Tensor &x,
+                        llvm::function_ref<Tensor(const Tensor &, ArrayRef<int64_t>)> code) const {
+  Importer &im = node.im;
+  bool keep = node.getInt("keepdims", 1);
   Shape shape;
-  for (int64_t i = 0; i < x.rank(); ++i)
-    if (!llvm::is_contained(axes, i))
-      shape.push_back(x.shape[i]);
-  return node.im.reshape(x, shape);
+  if (axes.known()) {
+    Tensor y = code(x, axes.list);
+    for (int64_t i = 0; i < x.rank(); ++i)
+      if (!llvm::is_contained(axes.list, i))
+        shape.push_back(x.shape[i]);
+    return keep ? y : im.reshape(y, shape);
+  }
+  Tensor moved = axes.size() == 1 ? splitAt(im, x, axes) : moveLast(im, x, axes);
+  int64_t others = x.rank() - axes.size();
+  SmallVector<int64_t> over;
+  if (axes.size() == 1)
+    over.push_back(1);
+  for (int64_t i = others; axes.size() != 1 && i < x.rank(); ++i)
+    over.push_back(i);
+  Tensor y = code(moved, over);
+  for (int64_t i = 0; i < x.rank() && keep; ++i)
+    shape.push_back(sizeOf(axes.has(im, i).select(Scalar::index(im, 1), Scalar::index(im, x.shape[i]))));
+  return im.reshape(y, keep ? shape : axes.otherSizes(im, x.shape));
+}
+
+/// Unsigned integers in the order of signed ones, and back.
+static Tensor flipSign(Importer &im, const Tensor &x) {
+  unsigned bits = x.element().getIntOrFloatBitWidth();
+  return im.binary<arith::XOrIOp>(x, im.splatInt(x.element(), int64_t(uint64_t(1) << (bits - 1)), x.shape));
 }
 
 template <ReduceKind Kind>
 static LogicalResult reduce(Node &node) {
-  std::optional<Reduction> how = reductionOf(node);
+  Importer &im = node.im;
+  std::optional<Reduction> how = Reduction::read(node);
   if (!how)
     return failure();
   Val *x = node.in(0);
   bool extremum = Kind == ReduceKind::Max || Kind == ReduceKind::Min;
   if (!isFloat(x->type) && !isInteger(x->type) && !(extremum && x->type == Bool))
-    return node.fail("input 0 must have numbers as elements, found " + describe(node.im, x));
+    return node.fail("input 0 must have numbers as elements, found " + describe(im, x));
   if (how->nothing)
     return node.done(x);
-  Tensor t = node.im.tensor(x);
-  // The dialect's max and min are signed: unsigned ones go through a type that holds them.
-  if (isUnsigned(x->type) && extremum) {
-    if (x->type == UInt64)
-      return node.fail("elements of u64 are not supported");
-    Tensor wide = node.im.reduce(Kind, node.im.cast(t, x->type, Int64), how->axes);
-    return node.done(node.im.make(x->type, dropped(node, node.im.cast(wide, Int64, x->type), how->axes)));
+  Tensor t = im.tensor(x);
+  if (x->type == Bool) { // all, any: the product of numbers, their sum
+    ReduceKind kind = Kind == ReduceKind::Max ? ReduceKind::Sum : ReduceKind::Prod;
+    return node.done(im.make(Bool, im.cast(how->apply(node, kind, im.cast(t, Bool, Int64)), Int64, Bool)));
   }
-  return node.done(node.im.make(x->type, dropped(node, node.im.reduce(Kind, t, how->axes), how->axes)));
+  if (isUnsigned(x->type) && extremum)
+    return node.done(im.make(x->type, flipSign(im, how->apply(node, Kind, flipSign(im, t)))));
+  return node.done(im.make(x->type, how->apply(node, Kind, t)));
 }
 
 /// Sums of a function of the elements, and a function of the sum.
@@ -85,37 +110,47 @@ enum class Around { L1, L2, Square, Log, LogSumExp };
 template <Around Kind>
 static LogicalResult reduceAround(Node &node) {
   Importer &im = node.im;
-  std::optional<Reduction> how = reductionOf(node);
+  std::optional<Reduction> how = Reduction::read(node);
   if (!how)
     return failure();
   int32_t type = node.in(0)->type;
-  bool needsFloat = Kind == Around::L2 || Kind == Around::Log || Kind == Around::LogSumExp;
-  if (!isFloat(type) && (needsFloat || !isInteger(type)))
+  if (!isFloat(type) && !isInteger(type))
     return node.fail("elements of " + elementName(type) + " are not supported");
-  Tensor x = im.tensor(node.in(0)), y;
+  bool needsFloat = Kind == Around::L2 || Kind == Around::Log || Kind == Around::LogSumExp;
+  int32_t inner = needsFloat && !isFloat(type) ? int32_t(Double) : type;
+  Tensor x = im.cast(im.tensor(node.in(0)), type, inner), y;
   switch (Kind) {
   case Around::L1:
-    x = !isFloat(type) ? (isUnsigned(type) ? x : im.unary<math::AbsIOp>(x)) : im.unary<math::AbsFOp>(x);
-    y = im.reduce(ReduceKind::Sum, x, how->axes);
+    if (!isUnsigned(type))
+      x = isFloat(type) ? im.unary<math::AbsFOp>(x) : im.unary<math::AbsIOp>(x);
+    y = how->apply(node, ReduceKind::Sum, x);
     break;
   case Around::L2:
-    y = im.unary<math::SqrtOp>(im.reduce(ReduceKind::Sum, im.mul(x, x), how->axes));
+    y = im.unary<math::SqrtOp>(how->apply(node, ReduceKind::Sum, im.mul(x, x)));
     break;
   case Around::Square:
-    y = im.reduce(ReduceKind::Sum, im.mul(x, x), how->axes);
+    y = how->apply(node, ReduceKind::Sum, im.mul(x, x));
     break;
   case Around::Log:
-    y = im.unary<math::LogOp>(im.reduce(ReduceKind::Sum, x, how->axes));
+    y = im.unary<math::LogOp>(how->apply(node, ReduceKind::Sum, x));
     break;
-  case Around::LogSumExp: {
+  case Around::LogSumExp:
+    if (how->nothing) {
+      y = x;
+      break;
+    }
     // max + log(sum(exp(x - max))) does not overflow.
-    Tensor top = im.reduce(ReduceKind::Max, x, how->axes);
-    Tensor e = im.unary<math::ExpOp>(im.sub(x, im.broadcast(top, x.shape)));
-    y = im.add(im.unary<math::LogOp>(im.reduce(ReduceKind::Sum, e, how->axes)), top);
+    y = how->apply(node, x, [&](const Tensor &t, ArrayRef<int64_t> over) {
+      Tensor top = im.reduce(ReduceKind::Max, t, over), zero = im.splat(top.element(), 0, top.shape);
+      Tensor endless = im.compare(arith::CmpFPredicate::OEQ, im.unary<math::AbsFOp>(top),
+                                  im.splat(top.element(), INFINITY, top.shape));
+      top = im.select(endless, zero, top);
+      Tensor e = im.unary<math::ExpOp>(im.sub(t, im.broadcast(top, t.shape)));
+      return im.add(im.unary<math::LogOp>(im.reduce(ReduceKind::Sum, e, over)), top);
+    });
     break;
   }
-  }
-  return node.done(im.make(type, dropped(node, y, how->axes)));
+  return node.done(im.make(type, im.cast(y, inner, type)));
 }
 
 /// ArgMax and ArgMin: the position of the extreme value, the first or the last one.
@@ -125,23 +160,30 @@ static LogicalResult argument(Node &node) {
   if (!node.arity(1, 1))
     return failure();
   Val *source = node.in(0);
-  if (!isFloat(source->type) && (!isInteger(source->type) || source->type == UInt64))
+  if (!isFloat(source->type) && !isInteger(source->type))
     return node.fail("elements of " + elementName(source->type) + " are not supported");
   std::optional<int64_t> axis = node.axis(node.getInt("axis", 0), source->rank());
   if (!axis)
     return failure();
   Tensor x = im.tensor(source);
   if (isUnsigned(source->type))
-    x = im.cast(x, source->type, Int64);
+    x = flipSign(im, x);
   Tensor best = im.broadcast(im.reduce(Kind, x, *axis), x.shape);
   Tensor isBest = isFloat(source->type) ? im.compare(arith::CmpFPredicate::OEQ, x, best)
                                         : im.compare(arith::CmpIPredicate::eq, x, best);
+  if (isFloat(source->type)) // NaN, where there is one, is the extreme
+    isBest = im.binary<arith::OrIOp>(isBest, im.compare(arith::CmpFPredicate::UNO, x, x));
   bool last = node.getInt("select_last_index", 0);
   Type i64 = im.builder.getI64Type();
   Tensor other = im.splatInt(i64, last ? -1 : INT64_MAX, x.shape);
   Tensor positions = im.select(isBest, im.iota(i64, x.shape, *axis), other);
   Tensor result = im.reduce(last ? ReduceKind::Max : ReduceKind::Min, positions, *axis);
-  return node.done(im.make(Int64, dropped(node, result, *axis)));
+  if (!node.getInt("keepdims", 1)) {
+    Shape shape = result.shape;
+    shape.erase(shape.begin() + *axis);
+    result = im.reshape(result, shape);
+  }
+  return node.done(im.make(Int64, result));
 }
 
 //===----------------------------------------------------------------------===//
@@ -194,23 +236,43 @@ static LogicalResult hardmax(Node &node) {
   return node.done(im.make(node.in(0)->type, result));
 }
 
-static LogicalResult cumSum(Node &node) {
+/// Running products, one slice after the other.
+static Tensor cumProd(Importer &im, const Tensor &x, bool exclusive, bool reverse) {
+  Expr length = x.shape[1];
+  Shape row{x.shape[0], 1, x.shape[2]};
+  auto results = repeat(im, length, {im.splat(x.element(), 1, x.shape), im.splat(x.element(), 1, row)},
+                        [&](Scalar i, ArrayRef<Tensor> carried) -> SmallVector<Tensor> {
+                          if (reverse)
+                            i = Scalar::index(im, im.symbols.sub(length, 1)) - i;
+                          Tensor product = im.mul(carried[1], readSlice(im, x, 1, i));
+                          return {writeSlice(im, carried[0], exclusive ? carried[1] : product, 1, i), product};
+                        });
+  return results[0];
+}
+
+template <bool Product>
+static LogicalResult cumulative(Node &node) {
   Importer &im = node.im;
-  if (!node.arity(2, 2))
-    return failure();
-  std::optional<double> where = im.scalar(node.in(1));
-  if (!where)
-    return node.fail("the axis must be a constant, found " + describe(im, node.in(1)));
-  std::optional<int64_t> axis = node.axis(int64_t(*where), node.in(0)->rank());
-  if (!axis)
+  if (!node.arity(2, 2) || !node.needInteger(1))
     return failure();
   Val *source = node.in(0);
+  std::optional<Axes> axis = Axes::readOne(node, 1, source->rank());
+  if (!axis)
+    return failure();
   if (!isFloat(source->type) && !isInteger(source->type))
     return node.fail("elements of " + elementName(source->type) + " are not supported");
+  bool exclusive = node.getInt("exclusive", 0), reverse = node.getInt("reverse", 0);
   Tensor x = im.tensor(source);
-  Value result = CumSumOp::create(im.builder, im.loc, x.value.getType(), x.value, *axis, node.getInt("exclusive", 0) != 0,
-                                  node.getInt("reverse", 0) != 0);
-  return node.done(im.make(source->type, {result, x.shape}));
+  if (!Product && axis->known()) {
+    Value y = CumSumOp::create(im.builder, im.loc, x.value.getType(), x.value, axis->list.front(), exclusive, reverse);
+    return node.done(im.make(source->type, {y, x.shape}));
+  }
+  Tensor split = splitAt(im, x, *axis), y;
+  if (Product)
+    y = cumProd(im, split, exclusive, reverse);
+  else
+    y = {CumSumOp::create(im.builder, im.loc, split.value.getType(), split.value, 1, exclusive, reverse), split.shape};
+  return node.done(im.make(source->type, im.reshape(y, x.shape)));
 }
 
 void pith::onnx::addReductionOps(OpTable &table) {
@@ -229,5 +291,6 @@ void pith::onnx::addReductionOps(OpTable &table) {
   table.add("Softmax", softmax<false>);
   table.add("LogSoftmax", softmax<true>);
   table.add("Hardmax", hardmax);
-  table.add("CumSum", cumSum);
+  table.add("CumSum", cumulative<false>);
+  table.add("CumProd", cumulative<true>);
 }

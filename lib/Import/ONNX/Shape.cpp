@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Node.h"
+#include "Axes.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -203,50 +203,58 @@ static LogicalResult reshape(Node &node) {
 }
 
 static LogicalResult unsqueeze(Node &node) {
-  bool present;
+  Importer &im = node.im;
   if (!node.arity(1, 2))
     return failure();
-  std::optional<SmallVector<int64_t>> axes = node.constantList("axes", 1, present);
+  const Shape &source = node.in(0)->shape;
+  // As many dimensions are new as axes are given.
+  int64_t number = 0;
+  if (node.in(1)) {
+    std::optional<int64_t> count = node.in(1)->rank() <= 1 ? im.count(node.in(1)->shape).constant() : std::nullopt;
+    if (!count || *count > 32)
+      return node.fail("input 1 (axes) must be a list whose length is known, found " + describe(im, node.in(1)));
+    number = *count;
+  } else if (std::optional<SmallVector<int64_t>> given = node.getInts("axes")) {
+    number = given->size();
+  }
+  int64_t rank = source.size() + number;
+  std::optional<Axes> axes = Axes::read(node, "axes", 1, rank);
   if (!axes)
     return failure();
-  int64_t rank = node.in(0)->rank() + axes->size();
-  SmallVector<bool> isNew(rank);
-  for (int64_t value : *axes) {
-    std::optional<int64_t> axis = node.axis(value, rank);
-    if (!axis)
-      return failure();
-    if (isNew[*axis])
-      return node.fail("axis " + Twine(*axis) + " is given twice");
-    isNew[*axis] = true;
-  }
   Shape shape;
+  if (!axes->known()) {
+    for (int64_t i = 0; i < rank; ++i)
+      shape.push_back(sizeOf(axes->has(im, i).select(Scalar::index(im, 1), pick(im, source, axes->othersBefore(im, i)))));
+    return reshaped(node, shape);
+  }
+  SmallVector<bool> isNew(rank);
+  for (int64_t axis : axes->list) {
+    if (isNew[axis])
+      return node.fail("axis " + Twine(axis) + " is given twice");
+    isNew[axis] = true;
+  }
   for (int64_t i = 0, next = 0; i < rank; ++i)
-    shape.push_back(isNew[i] ? Expr(1) : node.in(0)->shape[next++]);
+    shape.push_back(isNew[i] ? Expr(1) : source[next++]);
   return reshaped(node, shape);
 }
 
 static LogicalResult squeeze(Node &node) {
   Importer &im = node.im;
-  bool present;
   if (!node.arity(1, 2))
     return failure();
-  std::optional<SmallVector<int64_t>> axes = node.constantList("axes", 1, present);
+  const Shape &source = node.in(0)->shape;
+  std::optional<Axes> axes = Axes::read(node, "axes", 1, source.size());
   if (!axes)
     return failure();
-  const Shape &source = node.in(0)->shape;
-  SmallVector<bool> drop(source.size());
-  for (int64_t value : *axes) {
-    std::optional<int64_t> axis = node.axis(value, source.size());
-    if (!axis)
-      return failure();
-    if (!im.symbols.assumeEqual(source[*axis], 1))
-      return node.fail("cannot remove dimension " + Twine(*axis) + " of " + describe(im, node.in(0)) +
-                       ", which is not 1");
-    drop[*axis] = true;
-  }
   Shape shape;
+  if (!axes->known())
+    return reshaped(node, axes->otherSizes(im, source));
+  for (int64_t axis : axes->list)
+    if (!im.symbols.assumeEqual(source[axis], 1))
+      return node.fail("cannot remove dimension " + Twine(axis) + " of " + describe(im, node.in(0)) +
+                       ", which is not 1");
   for (auto [i, size] : llvm::enumerate(source))
-    if (present ? !drop[i] : !im.symbols.normalize(size).isConstant(1))
+    if (axes->present ? !llvm::is_contained(axes->list, int64_t(i)) : !im.symbols.normalize(size).isConstant(1))
       shape.push_back(size);
   return reshaped(node, shape);
 }

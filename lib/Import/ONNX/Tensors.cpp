@@ -296,10 +296,14 @@ Tensor Importer::castTo(const Tensor &source, Type to) {
   return fromBits < toBits ? convert<arith::ExtSIOp>(*this, source, to) : convert<arith::TruncIOp>(*this, source, to);
 }
 
-Tensor Importer::cast(const Tensor &source, int32_t from, int32_t to) {
+Tensor Importer::cast(const Tensor &source, int32_t from, int32_t to, const CastMode &mode) {
   Type element = elementType(context, to);
   if (from == to)
     return source;
+  if (isSmall(from))
+    return castFromSmall(source, from, to, mode);
+  if (isSmall(to))
+    return castToSmall(source, from, to, mode);
   if (to == Bool) {
     Tensor zero = splat(source.element(), 0.0, source.shape);
     return isFloat(from) ? compare(arith::CmpFPredicate::UNE, source, zero)

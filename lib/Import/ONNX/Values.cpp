@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Node.h"
+#include "Scalar.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -51,6 +52,10 @@ const Shape *Importer::contents(Val *val) {
     return &*val->contents;
   if (!isInteger(val->type) && val->type != Bool)
     return nullptr;
+  if (count(val->shape).isConstant(0)) {
+    val->contents = Shape();
+    return &*val->contents;
+  }
   DenseElementsAttr elements;
   if (val->init) {
     if (val->init->count > kMaxContents)
@@ -82,13 +87,10 @@ const Shape *Importer::elements(Val *val) {
   Tensor source = tensor(val);
   Shape result;
   for (int64_t i = 0; i < *number; ++i) {
-    SmallVector<Value> position;
-    if (val->rank())
-      position.push_back(index(i));
-    Value element = tensor::ExtractOp::create(builder, loc, source.value, position);
+    Value value = element(*this, source, i).value;
     Value asIndex = isUnsigned(val->type)
-                        ? arith::IndexCastUIOp::create(builder, loc, builder.getIndexType(), element).getResult()
-                        : arith::IndexCastOp::create(builder, loc, builder.getIndexType(), element).getResult();
+                        ? arith::IndexCastUIOp::create(builder, loc, builder.getIndexType(), value).getResult()
+                        : arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value).getResult();
     result.push_back(symbols.value(asIndex));
   }
   val->contents = std::move(result);
@@ -131,7 +133,7 @@ std::optional<double> Importer::scalar(Val *val) {
 
 Tensor Importer::tensor(Val *val) {
   Type element = elementType(context, val->type);
-  if (!element) { // a storage-only type outside the ops that know it
+  if (!element) { // no type of tensors here
     if (current && !current->failed)
       current->error() << "elements of " << elementName(val->type) << " are not supported here";
     element = builder.getI8Type();
@@ -148,6 +150,8 @@ Tensor Importer::tensor(Val *val) {
         if (type.hasStaticShape() && type.getNumElements() == init.count)
           elements = elements.reshape(type);
         val->value = arith::ConstantOp::create(builder, loc, elements);
+      } else if (isSmall(init.type)) {
+        val->value = reshape(unpacked(init), val->shape).value;
       } else {
         Tensor loaded{LoadOp::create(builder, loc, stored, weight(init, stored)), {}};
         for (int64_t dim : init.dims)
@@ -270,10 +274,13 @@ Value Importer::index(const Expr &e) {
   Expr normal = symbols.normalize(e);
   if (auto it = indices.find(normal); it != indices.end())
     return it->second;
-  if (!symbols.fromInputs(normal))
-    return materialize(normal);
-  // Sizes that only depend on the inputs' sizes are computed once, at the top of the function.
   OpBuilder::InsertionGuard guard(builder);
+  if (!symbols.fromInputs(normal)) {
+    if (writingInside)
+      builder.setInsertionPoint(writingInside);
+    return materialize(normal);
+  }
+  // Sizes that only depend on the inputs' sizes are computed once, at the top of the function.
   if (prologueEnd)
     builder.setInsertionPointAfter(prologueEnd);
   else

@@ -12,6 +12,8 @@ using namespace pith;
 using namespace pith::onnx;
 
 DenseElementsAttr Importer::elementsOf(const Initializer &init) {
+  if (isSmall(init.type))
+    return smallElementsOf(init);
   auto type = RankedTensorType::get(init.dims, elementType(context, init.type));
   if (init.type == Bool) {
     SmallVector<bool> values;
@@ -41,7 +43,7 @@ FlatSymbolRefAttr Importer::weight(const Initializer &data, RankedTensorType typ
   OpBuilder::InsertionGuard guard(builder);
   builder.setInsertionPoint(main);
   Attribute bytes;
-  if (data.file || scales)
+  if (data.file || scales || isSmall(data.type)) // small types stay packed
     bytes = piece(context, data);
   else
     bytes = elementsOf(data);

@@ -87,6 +87,20 @@ typedef struct pith_exec_table {
 /* The exported symbol: `extern const pith_exec_table pith_executable;` */
 #define PITH_EXEC_SYMBOL "pith_executable"
 
+/* A whole model inside a program: what `pith compile --emit=obj` writes under the model's name. */
+typedef struct pith_embedded {
+  uint32_t struct_size;
+  uint32_t version; /* PITH_EXEC_VERSION */
+  const pith_exec_table *table;
+  const uint8_t *weights; /* 4096-byte aligned, read-only */
+  uint64_t weights_size;
+  uint64_t weights_checksum; /* as in file.h */
+  const char *manifest;      /* a zero behind it */
+  uint64_t manifest_size;
+  uint64_t manifest_checksum;
+  uint64_t code_checksum; /* over the object file that the code came in */
+} pith_embedded;
+
 #ifdef __cplusplus
 }
 #endif

@@ -112,11 +112,17 @@ enum {
   PITH_F32, PITH_F16, PITH_BF16, PITH_F64,
   PITH_I8, PITH_I16, PITH_I32, PITH_I64,
   PITH_U8, PITH_U16, PITH_U32, PITH_U64,
-  PITH_BOOL /* one byte, 0 or 1 */
+  PITH_BOOL, /* one byte, 0 or 1 */
+  /* Stored and converted, without arithmetic. Elements of less than a byte lie packed, row-major, low bits of a byte
+   * first, the last byte filled with zeros. */
+  PITH_I4, PITH_U4, PITH_I2, PITH_U2,
+  PITH_F8E4M3FN, PITH_F8E4M3FNUZ, PITH_F8E5M2, PITH_F8E5M2FNUZ, PITH_F8E8M0, PITH_F4E2M1
 };
 
-/* Bytes of an element, 0 for an unknown type. The type's name as in manifests ("f32"), "?" for an unknown type. */
+/* Bytes of an element, 0 for a type of less than a byte or an unknown type; bits of an element, 0 for an unknown type.
+ * The type's name as in manifests ("f32"), "?" for an unknown type. */
 PITH_API size_t pith_type_size(pith_type type);
+PITH_API size_t pith_type_bits(pith_type type);
 PITH_API const char *pith_type_name(pith_type type);
 
 #define PITH_MAX_RANK 16
@@ -136,6 +142,7 @@ typedef struct pith_tensor {
 
 typedef struct pith_module pith_module;
 struct pith_exec_table;
+struct pith_embedded;
 
 enum {
   PITH_LOAD_VERIFY_WEIGHTS = 1, /* read all weights and compare with their checksum; takes as long as reading them */
@@ -154,7 +161,13 @@ typedef struct pith_load_options {
 PITH_API pith_status pith_module_load(const char *path, const pith_load_options *options, pith_module **module,
                                       pith_error *error);
 
-/* A module whose code is linked into the program (`pith compile --emit=obj`). `table`, `weights` and `manifest` must
+/* The same for a model that is part of the program: `pith compile --emit=obj` writes an object file to link and a header
+ * that declares the model. Nothing is opened or copied: its weights are used where the program is mapped. `model`
+ * must outlive the module. Errors: as pith_module_load. */
+PITH_API pith_status pith_module_load_embedded(const struct pith_embedded *model, const pith_load_options *options,
+                                               pith_module **module, pith_error *error);
+
+/* The same from parts, for programs that bring their own code or weights. `table`, `weights` and `manifest` must
  * outlive the module; weights must be 64-byte aligned, and may be null when weights_size is 0. Errors: as
  * pith_module_load. */
 PITH_API pith_status pith_module_link(const struct pith_exec_table *table, const void *weights, size_t weights_size,
@@ -302,18 +315,21 @@ typedef struct pith_memory {
   uint32_t reserved;
   uint64_t weights_bytes;    /* mapped weights of all modules (shared with other processes unless copied) */
   uint64_t page_bytes_used;  /* cache pages that sequences hold; a shared page counts once */
-  uint64_t page_bytes_free;  /* cache pages kept for reuse */
+  uint64_t page_bytes_free;  /* cache pages kept for reuse, cached prefixes included */
   uint64_t page_limit_bytes; /* 0: no limit */
   uint64_t pages_used;
   uint64_t pages_shared;     /* of pages_used: held by more than one sequence */
   uint64_t workspace_bytes;  /* working memory of generated code and step bookkeeping */
   uint64_t sequences;        /* living sequences */
+  uint64_t page_bytes_cached;/* of page_bytes_free: hold prefixes that pith_sequence_match finds */
+  uint64_t pages_cached;     /* the same in pages */
+  uint64_t pages_pinned;     /* pages that are not evicted now, held by a sequence or not */
 } pith_memory;
 
 /* Errors: none beyond ARGUMENT. */
 PITH_API pith_status pith_session_memory(pith_session *session, pith_memory *memory, pith_error *error);
 
-/* Gives free pages and working memory back to the system. Errors: none beyond ARGUMENT. */
+/* Gives free pages, unpinned cached prefixes and working memory back to the system. Errors: none beyond ARGUMENT. */
 PITH_API pith_status pith_session_trim(pith_session *session, pith_error *error);
 
 typedef struct pith_stats {
@@ -330,6 +346,9 @@ typedef struct pith_stats {
   uint64_t pages_recycled;     /* pages taken from the free list */
   uint64_t pages_copied;       /* copies on write */
   uint64_t match_tokens;       /* tokens found by pith_sequence_match */
+  uint64_t matches;            /* calls of pith_sequence_match */
+  uint64_t match_hits;         /* of them: found at least one token */
+  uint64_t pages_evicted;      /* cached pages given up for others */
 } pith_stats;
 
 /* Counters since the session began. Errors: none beyond ARGUMENT. */
@@ -382,13 +401,19 @@ PITH_API pith_status pith_sequence_catch_up(pith_sequence *sequence, const int32
 PITH_API pith_status pith_sequence_score(pith_sequence *sequence, size_t from, size_t to, float *logprobs,
                                          pith_error *error);
 
-/* Fills an empty sequence from the session's cached prefixes: the longest beginning of `tokens` that is cached for the
- * same module and salt; *hit is its length. Errors: ARGUMENT (not empty), UNSUPPORTED. */
+/* Fills an empty sequence from the session's cached prefixes: the longest beginning of `tokens` that a living or a freed
+ * sequence of the same module and salt has, to the token; *hit is its length. Pages are shared as in fork. After a
+ * hit on all tokens there is none left to step for logits: ask for one less. Texts are cached page by page as they
+ * grow and whole when their sequence is freed. At the page limit the text that was used least recently goes; without
+ * a limit, cached texts take at most as many pages as sequences ever did. pith_session_explain says why a match
+ * ended where it did. Errors: ARGUMENT (not empty; token outside the vocabulary), UNSUPPORTED. */
 PITH_API pith_status pith_sequence_match(pith_sequence *sequence, const int32_t *tokens, size_t count, size_t *hit,
                                          pith_error *error);
 
-/* Keeps the sequence's pages cached after it is freed, with a priority (0..100, higher is kept longer) for at least
- * `milliseconds`. Errors: ARGUMENT, UNSUPPORTED. */
+/* Keeps the sequence's present text cached, after it is freed too, for at least `milliseconds`: at the page limit a step
+ * fails rather than forget it. After that time a text of higher priority (0..100; 0 is that of texts never pinned) is
+ * kept longer. A longer or higher pin of the same text stays. Errors: ARGUMENT (priority; empty sequence), UNSUPPORTED
+ * (embedding rows in the text). */
 PITH_API pith_status pith_sequence_pin(pith_sequence *sequence, uint32_t priority, uint64_t milliseconds,
                                        pith_error *error);
 

@@ -77,6 +77,15 @@ public:
     pointer.reset(made);
   }
 
+  /// A model that is linked into the program.
+  explicit Module(const pith_embedded &model, uint32_t loadFlags = 0) {
+    pith_load_options options = PITH_INIT(pith_load_options);
+    options.flags = loadFlags;
+    pith_module *made = nullptr;
+    detail::check(pith_module_load_embedded, &model, &options, &made);
+    pointer.reset(made);
+  }
+
   pith_step_info stepInfo() const {
     pith_step_info info = PITH_INIT(pith_step_info);
     detail::check(pith_module_step_info, get(), &info);

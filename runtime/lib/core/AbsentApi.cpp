@@ -30,15 +30,6 @@ Status refuse(const pith_sequence *sequence, pith_capability capability) {
 
 extern "C" {
 
-pith_status pith_sequence_match(pith_sequence *sequence, const int32_t *, size_t, size_t *,
-                                pith_error *error) {
-  return guarded(error, [&] { return refuse(sequence, PITH_CAN_MATCH); });
-}
-
-pith_status pith_sequence_pin(pith_sequence *sequence, uint32_t, uint64_t, pith_error *error) {
-  return guarded(error, [&] { return refuse(sequence, PITH_CAN_MATCH); });
-}
-
 pith_status pith_sequence_attach(pith_sequence *sequence, pith_sequence *, size_t, pith_attach_policy,
                                  pith_error *error) {
   return guarded(error, [&] { return refuse(sequence, PITH_CAN_ATTACH); });

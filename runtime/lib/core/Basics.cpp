@@ -14,6 +14,19 @@ using namespace pith::runtime;
 #define PITH_TEXT_(value) #value
 #define PITH_TEXT(value) PITH_TEXT_(value)
 
+namespace {
+/// In the order of their numbers.
+constexpr struct {
+  const char *name;
+  unsigned char bits;
+} types[] = {{"?", 0},        {"f32", 32},        {"f16", 16},   {"bf16", 16},       {"f64", 64},    {"i8", 8},
+             {"i16", 16},     {"i32", 32},        {"i64", 64},   {"u8", 8},          {"u16", 16},    {"u32", 32},
+             {"u64", 64},     {"bool", 8},        {"i4", 4},     {"u4", 4},          {"i2", 2},      {"u2", 2},
+             {"f8e4m3fn", 8}, {"f8e4m3fnuz", 8}, {"f8e5m2", 8}, {"f8e5m2fnuz", 8}, {"f8e8m0", 8}, {"f4e2m1", 4}};
+constexpr pith_type lastType = sizeof types / sizeof *types - 1;
+static_assert(lastType == PITH_F4E2M1);
+} // namespace
+
 extern "C" {
 
 uint32_t pith_version(void) { return PITH_VERSION; }
@@ -70,34 +83,10 @@ const char *pith_status_name(pith_status status) {
   }
 }
 
-size_t pith_type_size(pith_type type) {
-  switch (type) {
-  case PITH_I8:
-  case PITH_U8:
-  case PITH_BOOL:
-    return 1;
-  case PITH_F16:
-  case PITH_BF16:
-  case PITH_I16:
-  case PITH_U16:
-    return 2;
-  case PITH_F32:
-  case PITH_I32:
-  case PITH_U32:
-    return 4;
-  case PITH_F64:
-  case PITH_I64:
-  case PITH_U64:
-    return 8;
-  default:
-    return 0;
-  }
-}
+size_t pith_type_size(pith_type type) { return pith_type_bits(type) / 8; }
 
-const char *pith_type_name(pith_type type) {
-  static const char *const names[] = {"?",   "f32", "f16", "bf16", "f64", "i8",  "i16",
-                                      "i32", "i64", "u8",  "u16",  "u32", "u64", "bool"};
-  return type <= PITH_BOOL ? names[type] : names[0];
-}
+size_t pith_type_bits(pith_type type) { return type <= lastType ? types[type].bits : 0; }
+
+const char *pith_type_name(pith_type type) { return types[type <= lastType ? type : 0].name; }
 
 } // extern "C"

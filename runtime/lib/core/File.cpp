@@ -75,6 +75,13 @@ Mapping Mapping::anonymous(uint64_t size) {
   return mapping;
 }
 
+void populate(const void *data, size_t size) {
+#ifdef MADV_POPULATE_READ
+  const uintptr_t pageSize = 4096, begin = uintptr_t(data) & ~(pageSize - 1);
+  madvise(reinterpret_cast<void *>(begin), uintptr_t(data) + size - begin, MADV_POPULATE_READ);
+#endif
+}
+
 // ---- File
 
 File::~File() {
@@ -231,10 +238,8 @@ Status File::mapWeights(uint32_t flags, Mapping &weights) const {
     return failure(PITH_ERROR_IO, "%s: cannot map %llu bytes of weights: %s", path.c_str(),
                    wide(end.weights_size), systemMessage(errno).c_str());
   madvise(mapped.data(), mapped.size(), MADV_HUGEPAGE); // advice: not every file system can
-#ifdef MADV_POPULATE_READ
   if (flags & PITH_LOAD_POPULATE)
-    madvise(mapped.data(), mapped.size(), MADV_POPULATE_READ);
-#endif
+    populate(mapped.data(), mapped.size());
   weights = std::move(mapped);
   return {};
 }

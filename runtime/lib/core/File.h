@@ -37,6 +37,9 @@ private:
   size_t length = 0;
 };
 
+/// Brings mapped pages into memory now, where the system can.
+void populate(const void *data, size_t size);
+
 /// A .pith file that is open. `open` checks the trailer, the manifest and the ELF part; nothing is mapped and
 /// no code runs until the functions after it are called.
 class File {

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
+#include "Packed.h"
 #include "Session.h"
 
 #include <map>
@@ -37,10 +38,10 @@ bool evaluate(const Dim &dim, const Bindings &bindings, int64_t &value) {
 
 bool isPlainName(const Dim &dim) { return dim.terms.size() == 1 && dim.offset == 0; }
 
-/// Bytes of a tensor; false when they do not fit 62 bits.
+/// Bytes of a tensor as generated code sees it; false when they do not fit 62 bits.
 bool countBytes(pith_type type, const int64_t *dims, size_t rank, uint64_t &bytes) {
   bool empty = false, fits = true;
-  bytes = pith_type_size(type);
+  bytes = isPacked(type) ? 1 : pith_type_size(type);
   for (size_t i = 0; i < rank; ++i) {
     empty |= dims[i] == 0;
     fits &= !__builtin_mul_overflow(bytes, uint64_t(dims[i]), &bytes) && bytes < (UINT64_C(1) << 62);
@@ -162,22 +163,28 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
   for (size_t i = 0; i < ordered.size(); ++i)
     PITH_TRY(checkSums(entry.inputs[i], ordered[i]->dims, bindings));
 
-  // Generated code counts on aligned data: copy what is not.
+  // Generated code counts on aligned data, a byte or more for each element: copy what is not.
   constexpr uint64_t alignment = 64;
+  const auto mustCopy = [](const pith_tensor &tensor) {
+    return uintptr_t(tensor.data) % alignment || isPacked(tensor.type);
+  };
   uint64_t copyBytes = 0;
   std::vector<pith_exec_tensor> inputs(ordered.size());
   std::vector<uint64_t> sizes(ordered.size());
   for (size_t i = 0; i < ordered.size(); ++i) {
     inputs[i] = {ordered[i]->data, ordered[i]->dims};
     countBytes(ordered[i]->type, ordered[i]->dims, ordered[i]->rank, sizes[i]);
-    if (uintptr_t(ordered[i]->data) % alignment)
+    if (mustCopy(*ordered[i]))
       copyBytes += (sizes[i] + alignment - 1) & ~(alignment - 1);
   }
   PITH_TRY(inputCopies.reserve(copyBytes, "inputs"));
   uint8_t *next = inputCopies.data();
   for (size_t i = 0; i < ordered.size(); ++i)
-    if (sizes[i] && uintptr_t(ordered[i]->data) % alignment) {
-      std::memcpy(next, ordered[i]->data, sizes[i]);
+    if (sizes[i] && mustCopy(*ordered[i])) {
+      if (isPacked(ordered[i]->type))
+        unpack(ordered[i]->type, static_cast<const uint8_t *>(ordered[i]->data), sizes[i], next);
+      else
+        std::memcpy(next, ordered[i]->data, sizes[i]);
       inputs[i].data = next;
       next += (sizes[i] + alignment - 1) & ~(alignment - 1);
     }
@@ -214,6 +221,12 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
   if (cancelled())
     return failure(PITH_ERROR_CANCELLED, "cancelled before the code ran");
   PITH_TRY(runCode(code, context));
+  for (size_t i = 0; i < outputs.size(); ++i)
+    if (Result::Output &output = result.outputs[i]; isPacked(output.port->type)) {
+      uint64_t count = 0;
+      countBytes(output.port->type, output.dims.data(), output.dims.size(), count);
+      pack(output.port->type, output.data.data(), count);
+    }
   result.outputCount = outputs.size();
   return {};
 }

@@ -6,6 +6,9 @@
 //===----------------------------------------------------------------------------------===//
 #include "Manifest.h"
 
+#include <stdexcept>
+// The runtime throws nothing itself, which its symbols show: the parser's errors are the standard library's.
+#define JSON_THROW_USER(exception) std::__throw_runtime_error((exception).what())
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -63,7 +66,7 @@ Status readString(const Json &object, const char *key, const std::string &where,
 }
 
 pith_type parseType(const std::string &name) {
-  for (pith_type type = PITH_F32; type <= PITH_BOOL; ++type)
+  for (pith_type type = PITH_F32; pith_type_bits(type); ++type)
     if (name == pith_type_name(type))
       return type;
   return PITH_TYPE_NONE;
@@ -284,7 +287,7 @@ Status parseManifest(const std::string &text, Manifest &manifest) {
     if (deep)
       return failure(PITH_ERROR_FORMAT, "manifest: values are nested more than %d deep", maxDepth);
     PITH_TRY(parseRoot(root, manifest));
-  } catch (const Json::exception &exception) {
+  } catch (const std::runtime_error &exception) {
     return failure(PITH_ERROR_FORMAT, "manifest: %s", exception.what());
   }
   for (Entry &entry : manifest.entries) {

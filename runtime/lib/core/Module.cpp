@@ -8,11 +8,28 @@
 #include "../cpu/Features.h"
 
 namespace pith::runtime {
+namespace {
 
-Status Module::load(const std::string &path, uint32_t flags, std::shared_ptr<const Module> &out) {
+Status checkFlags(uint32_t flags) {
   const uint32_t known = PITH_LOAD_VERIFY_WEIGHTS | PITH_LOAD_POPULATE | PITH_LOAD_COPY_WEIGHTS;
   if (flags & ~known)
     return failure(PITH_ERROR_UNSUPPORTED, "load flags 0x%x are not known", flags & ~known);
+  return {};
+}
+
+uint64_t identityOf(uint64_t code, uint64_t manifest, uint64_t weights, uint64_t weightsSize) {
+  const uint64_t parts[] = {code, manifest, weights, weightsSize};
+  return pith_file_checksum(PITH_FILE_CHECKSUM_SEED, parts, sizeof parts);
+}
+
+bool hasChecksum(const void *data, uint64_t size, uint64_t expected) {
+  return pith_file_checksum(PITH_FILE_CHECKSUM_SEED, data, size) == expected;
+}
+
+} // namespace
+
+Status Module::load(const std::string &path, uint32_t flags, std::shared_ptr<const Module> &out) {
+  PITH_TRY(checkFlags(flags));
   auto module = std::make_shared<Module>();
   module->file = std::make_unique<File>();
   File &file = *module->file;
@@ -22,8 +39,8 @@ Status Module::load(const std::string &path, uint32_t flags, std::shared_ptr<con
   if (flags & PITH_LOAD_VERIFY_WEIGHTS)
     PITH_TRY(file.verifyWeights());
   const pith_file_trailer &end = file.trailer();
-  const uint64_t parts[] = {end.elf_checksum, end.manifest_checksum, end.weights_checksum, end.weights_size};
-  module->identityHash = pith_file_checksum(PITH_FILE_CHECKSUM_SEED, parts, sizeof parts);
+  module->identityHash =
+      identityOf(end.elf_checksum, end.manifest_checksum, end.weights_checksum, end.weights_size);
   PITH_TRY(file.mapWeights(flags, module->mapping));
   module->weightData = module->mapping.data();
   module->weightBytes = module->mapping.size();
@@ -34,15 +51,57 @@ Status Module::load(const std::string &path, uint32_t flags, std::shared_ptr<con
   return {};
 }
 
-Status Module::link(const pith_exec_table *table, const void *weights, size_t weightsSize,
-                    std::string manifest, std::shared_ptr<const Module> &out) {
+Status Module::embedded(const pith_embedded &model, uint32_t flags, std::shared_ptr<const Module> &out) {
+  PITH_TRY(checkFlags(flags));
+  if (model.version != PITH_EXEC_VERSION)
+    return failure(PITH_ERROR_VERSION, "embedded model of interface version %u, this runtime has version %u",
+                   model.version, PITH_EXEC_VERSION);
+  if (model.struct_size < sizeof model || !model.table || !model.manifest ||
+      (model.weights_size && !model.weights))
+    return failure(PITH_ERROR_FORMAT, "embedded model: a description of %u bytes with parts missing, expected %zu bytes",
+                   model.struct_size, sizeof model);
+  if (!hasChecksum(model.manifest, model.manifest_size, model.manifest_checksum))
+    return failure(PITH_ERROR_FORMAT, "embedded model: the manifest is damaged (its checksum differs)");
+  const bool verify = flags & PITH_LOAD_VERIFY_WEIGHTS;
+  if (verify && !hasChecksum(model.weights, model.weights_size, model.weights_checksum))
+    return failure(PITH_ERROR_FORMAT, "embedded model: the weights are damaged (their checksum differs)");
+  auto module = std::make_shared<Module>();
+  module->text.assign(model.manifest, model.manifest_size);
+  PITH_TRY(module->readManifest("embedded model"));
+  PITH_TRY(module->useWeights(model.weights, model.weights_size, flags));
+  module->identityHash =
+      identityOf(model.code_checksum, model.manifest_checksum, model.weights_checksum, model.weights_size);
+  PITH_TRY(module->bindTable(model.table, "embedded model"));
+  out = std::move(module);
+  return {};
+}
+
+/// Weights that are in memory already: used where they are, or from a private copy.
+Status Module::useWeights(const void *weights, size_t size, uint32_t flags) {
   if (uintptr_t(weights) % 64)
     return failure(PITH_ERROR_ARGUMENT, "weights are not 64-byte aligned");
+  weightData = static_cast<const uint8_t *>(weights);
+  weightBytes = size;
+  if (!size)
+    return {};
+  if (flags & PITH_LOAD_COPY_WEIGHTS) {
+    mapping = Mapping::anonymous(size);
+    if (!mapping)
+      return failure(PITH_ERROR_MEMORY, "no memory for a copy of %zu bytes of weights", size);
+    std::memcpy(mapping.data(), weights, size);
+    weightData = mapping.data();
+  } else if (flags & PITH_LOAD_POPULATE) {
+    populate(weights, size);
+  }
+  return {};
+}
+
+Status Module::link(const pith_exec_table *table, const void *weights, size_t weightsSize,
+                    std::string manifest, std::shared_ptr<const Module> &out) {
   auto module = std::make_shared<Module>();
   module->text = std::move(manifest);
+  PITH_TRY(module->useWeights(weights, weightsSize, 0));
   PITH_TRY(module->readManifest("linked module"));
-  module->weightData = static_cast<const uint8_t *>(weights);
-  module->weightBytes = weightsSize;
   module->identityHash =
       pith_file_checksum(PITH_FILE_CHECKSUM_SEED, module->text.data(), module->text.size()) ^ weightsSize;
   PITH_TRY(module->bindTable(table, "linked module"));
@@ -113,12 +172,10 @@ bool Module::supports(pith_capability capability, const char **reason) const {
   case PITH_CAN_FORK:
   case PITH_CAN_TRUNCATE:
   case PITH_CAN_SCORE:
+  case PITH_CAN_MATCH:
   case PITH_CAN_EXPORT:
     if (!steps)
       why = "the module has no entry of kind step: its graph was not turned into a cached decoder";
-    break;
-  case PITH_CAN_MATCH:
-    why = "this version of the runtime has no prefix cache; fork shares prefixes explicitly";
     break;
   case PITH_CAN_EMBEDDING_ROWS:
     why = "the module's step takes tokens only";

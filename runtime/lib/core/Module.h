@@ -16,6 +16,7 @@ namespace pith::runtime {
 class Module {
 public:
   static Status load(const std::string &path, uint32_t flags, std::shared_ptr<const Module> &module);
+  static Status embedded(const pith_embedded &model, uint32_t flags, std::shared_ptr<const Module> &module);
   static Status link(const pith_exec_table *table, const void *weights, size_t weightsSize,
                      std::string manifest, std::shared_ptr<const Module> &module);
 
@@ -32,6 +33,7 @@ public:
   bool supports(pith_capability capability, const char **reason) const;
 
 private:
+  Status useWeights(const void *weights, size_t size, uint32_t flags);
   Status readManifest(const std::string &what);
   Status bindTable(const pith_exec_table *table, const std::string &what);
 

@@ -51,6 +51,20 @@ pith_status pith_module_load(const char *path, const pith_load_options *options,
   });
 }
 
+pith_status pith_module_load_embedded(const pith_embedded *model, const pith_load_options *options,
+                                      pith_module **module, pith_error *error) {
+  return guarded(error, [&]() -> Status {
+    PITH_REQUIRE(model);
+    PITH_REQUIRE(module);
+    pith_load_options value;
+    PITH_TRY(readStruct(options, "options", value));
+    auto made = std::make_unique<pith_module>();
+    PITH_TRY(Module::embedded(*model, value.flags, made->module));
+    *module = made.release();
+    return {};
+  });
+}
+
 pith_status pith_module_link(const pith_exec_table *table, const void *weights, size_t weights_size,
                              const char *manifest, size_t manifest_size, pith_module **module,
                              pith_error *error) {

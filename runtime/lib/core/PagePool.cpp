@@ -8,8 +8,17 @@
 
 namespace pith::runtime {
 
-void PagePool::addKind(uint64_t bytes) {
+namespace {
+
+bool isEvictable(const Page &page, uint64_t now) {
+  return page.place.filled && !page.references && page.place.pinnedUntil <= now;
+}
+
+} // namespace
+
+void PagePool::addKind(uint64_t bytes, uint32_t pageTokens) {
   kinds.emplace_back();
+  kinds.back().tokens = pageTokens;
   kinds.back().bytes = (bytes + 4095) & ~UINT64_C(4095);
 }
 
@@ -24,12 +33,13 @@ Status PagePool::copy(const Page &from, Page *&page) {
 
 Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
   Kind &kind = kinds[index];
+  findRoom(index);
   if (!kind.free.empty()) {
     page = kind.free.back();
     kind.free.pop_back();
     if (clear)
       std::memset(page->memory.data(), 0, page->memory.size());
-    page->references = 1;
+    use(*page);
     ++recycled;
     return {};
   }
@@ -37,10 +47,12 @@ Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
     return failure(
         PITH_ERROR_LIMIT,
         "the page limit of %llu bytes is reached: %llu bytes are in use, a page has %llu (free sequences "
-        "or raise page_limit_bytes)",
-        (unsigned long long)limit, (unsigned long long)mapped, (unsigned long long)kind.bytes);
+        "or raise page_limit_bytes)%s",
+        (unsigned long long)limit, (unsigned long long)mapped, (unsigned long long)kind.bytes,
+        counts().cached ? "; pinned prefixes hold some of them" : "");
   auto made = std::make_unique<Page>();
   made->kind = index;
+  made->place.tokens = std::make_unique<int32_t[]>(kind.tokens);
   made->memory = Mapping::anonymous(kind.bytes);
   if (!made->memory)
     return failure(PITH_ERROR_MEMORY,
@@ -52,13 +64,69 @@ Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
   mapped += kind.bytes;
   ++allocated;
   page = kind.pages.back().get();
-  page->references = 1;
+  use(*page);
   return {};
 }
 
+void PagePool::use(Page &page) noexcept {
+  Kind &kind = kinds[page.kind];
+  page.references = 1;
+  kind.mostUsed = std::max(kind.mostUsed, ++kind.used);
+}
+
+void PagePool::retain(Page *page) noexcept {
+  if (page->references)
+    ++page->references;
+  else
+    use(*page);
+}
+
 void PagePool::release(Page *page) noexcept {
-  if (--page->references == 0)
-    kinds[page->kind].free.push_back(page);
+  if (--page->references)
+    return;
+  Kind &kind = kinds[page->kind];
+  --kind.used;
+  if (!page->place.filled)
+    kind.free.push_back(page);
+}
+
+void PagePool::uncache(Page &page) noexcept {
+  for (Page *freed = prefixes.drop(page); freed;) {
+    Page *next = freed->place.next;
+    freed->place.next = nullptr;
+    kinds[freed->kind].free.push_back(freed);
+    freed = next;
+  }
+}
+
+/// Evicts until a page of the kind is free or may be taken from the system, or nothing is left to evict.
+void PagePool::findRoom(uint32_t index) {
+  const Kind &kind = kinds[index];
+  if (!limit) {
+    // No page is free, so those that no sequence holds are cached.
+    if (kind.free.empty() && kind.pages.size() - kind.used >= kind.mostUsed)
+      evict(&index);
+    return;
+  }
+  while (kind.free.empty() && !makeRoom(kind.bytes))
+    if (!evict(nullptr))
+      return;
+}
+
+/// Frees the least wanted page that only the prefix cache knows (of this kind; null: of any).
+bool PagePool::evict(const uint32_t *only) {
+  const uint64_t now = PrefixCache::now();
+  Page *least = nullptr;
+  for (size_t i = 0; i < kinds.size(); ++i)
+    for (const std::unique_ptr<Page> &page : kinds[i].pages)
+      if ((!only || *only == i) && isEvictable(*page, now) &&
+          (!least || PrefixCache::evictsBefore(page->place, least->place)))
+        least = page.get();
+  if (!least)
+    return false;
+  ++evicted;
+  uncache(*least);
+  return true;
 }
 
 bool PagePool::makeRoom(uint64_t bytes) {
@@ -74,7 +142,8 @@ void PagePool::trimKind(Kind &kind, uint64_t enoughBytes) {
   uint64_t freed = 0;
   size_t kept = 0;
   for (size_t i = 0; i < kind.pages.size(); ++i) {
-    if (!kind.pages[i]->references && freed < enoughBytes) {
+    const bool idle = !kind.pages[i]->references && !kind.pages[i]->place.filled;
+    if (idle && freed < enoughBytes) {
       freed += kind.bytes;
       kind.pages[i].reset();
     } else {
@@ -85,11 +154,16 @@ void PagePool::trimKind(Kind &kind, uint64_t enoughBytes) {
   mapped -= freed;
   kind.free.clear(); // keeps its capacity
   for (const std::unique_ptr<Page> &page : kind.pages)
-    if (!page->references)
+    if (!page->references && !page->place.filled)
       kind.free.push_back(page.get());
 }
 
 void PagePool::trim() {
+  const uint64_t now = PrefixCache::now();
+  for (Kind &kind : kinds)
+    for (const std::unique_ptr<Page> &page : kind.pages)
+      if (isEvictable(*page, now))
+        uncache(*page);
   for (Kind &kind : kinds)
     trimKind(kind, UINT64_MAX);
 }
@@ -99,11 +173,17 @@ PagePool::Counts PagePool::counts() const {
   counts.allocated = allocated;
   counts.recycled = recycled;
   counts.copied = copied;
+  counts.evicted = evicted;
+  const uint64_t now = PrefixCache::now();
   for (const Kind &kind : kinds)
     for (const std::unique_ptr<Page> &page : kind.pages) {
       (page->references ? counts.bytesUsed : counts.bytesFree) += kind.bytes;
       counts.used += page->references > 0;
       counts.shared += page->references > 1;
+      const bool cached = page->place.filled > 0;
+      counts.cached += cached && !page->references;
+      counts.bytesCached += cached && !page->references ? kind.bytes : 0;
+      counts.pinned += cached && page->place.pinnedUntil > now;
     }
   return counts;
 }

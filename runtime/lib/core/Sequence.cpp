@@ -48,9 +48,58 @@ Sequence::Sequence(const Sequence &other, size_t at) : Sequence(other.pool, othe
   table.reserve(shared + 1);
   log.assign(other.log.begin(), other.log.begin() + at);
   for (size_t i = 0; i < shared; ++i) {
-    PagePool::retain(other.pages[i]);
+    pool.retain(other.pages[i]);
     pushPage(other.pages[i]);
   }
+}
+
+Sequence::~Sequence() {
+  publish(true);
+  dropPages(0);
+  if (!root)
+    return;
+  (previousLive ? previousLive->nextLive : root->live) = nextLive;
+  if (nextLive)
+    nextLive->previousLive = previousLive;
+  pool.prefixes.close(root);
+}
+
+void Sequence::join(PrefixRoot *texts) noexcept {
+  root = texts;
+  nextLive = root->live;
+  if (nextLive)
+    nextLive->previousLive = this;
+  root->live = this;
+}
+
+void Sequence::publish(bool withPartial) noexcept {
+  if (root && !log.empty())
+    pool.prefixes.publish(*root, text(), withPartial);
+}
+
+PrefixCache::Found Sequence::match(const int32_t *tokens, size_t count) {
+  PrefixCache::Found found = pool.prefixes.find(*root, tokens, count);
+  log.reserve(found.pages.size() * pageTokens);
+  pages.reserve(found.pages.size() + 1);
+  table.reserve(found.pages.size() + 1);
+  dropPages(0); // reserved ones
+  log.assign(tokens, tokens + found.tokens);
+  for (Page *page : found.pages) {
+    pool.retain(page);
+    pushPage(page);
+  }
+  return found;
+}
+
+Status Sequence::pin(uint32_t priority, uint64_t milliseconds) {
+  const auto embedded = std::find_if(log.begin(), log.end(), [](int32_t token) { return token < 0; });
+  if (embedded != log.end())
+    return failure(PITH_ERROR_UNSUPPORTED, "token %zu is an embedding row; only texts of tokens are cached",
+                   size_t(embedded - log.begin()));
+  const uint64_t now = PrefixCache::now(), perMillisecond = 1000000;
+  const uint64_t longest = (UINT64_MAX - now) / perMillisecond;
+  pool.prefixes.pin(*root, text(), priority, now + std::min(milliseconds, longest) * perMillisecond);
+  return {};
 }
 
 void Sequence::truncate(size_t length) {
@@ -88,15 +137,7 @@ Status Sequence::prepare(size_t count) {
     table.reserve(room);
   }
   Rescue rescue([&] { rollBack(); });
-  const size_t tail = past / pageTokens;
-  if (past % pageTokens && pages[tail]->references > 1) {
-    Page *own = nullptr;
-    PITH_TRY(pool.copy(*pages[tail], own));
-    replaced = pages[tail];
-    replacedIndex = tail;
-    pages[tail] = own;
-    table[tail] = own->memory.data();
-  }
+  PITH_TRY(ownTail());
   while (pages.size() < wanted) {
     Page *page = nullptr;
     PITH_TRY(pool.take(kind, page));
@@ -106,11 +147,37 @@ Status Sequence::prepare(size_t count) {
   return {};
 }
 
+/// Makes the last page, where it is partly filled, one that nobody else reads behind this text's end.
+Status Sequence::ownTail() {
+  const size_t tail = log.size() / pageTokens, used = log.size() % pageTokens;
+  if (!used)
+    return {};
+  Page &page = *pages[tail];
+  const bool shared = page.references > 1;
+  if (!shared && page.place.filled <= used)
+    return {};
+  Page *own = nullptr;
+  const Status status = pool.copy(page, own);
+  if (!status.ok() && !shared && page.place.pinnedUntil <= PrefixCache::now()) {
+    pool.uncache(page); // rather than fail: it is held here, so it does not become free
+    return {};
+  }
+  PITH_TRY(status);
+  replaced = &page;
+  replacedIndex = tail;
+  pages[tail] = own;
+  table[tail] = own->memory.data();
+  return {};
+}
+
 void Sequence::commit(const int32_t *tokens, size_t count) noexcept {
+  const size_t full = log.size() / pageTokens;
   log.insert(log.end(), tokens, tokens + count); // within the capacity that prepare has reserved
   if (replaced)
     pool.release(replaced);
   replaced = nullptr;
+  if (log.size() / pageTokens > full)
+    publish(false);
 }
 
 void Sequence::rollBack() noexcept {
@@ -127,6 +194,7 @@ void Sequence::swap(Sequence &other) noexcept {
   log.swap(other.log);
   pages.swap(other.pages);
   table.swap(other.table);
+  publish(false);
 }
 
 } // namespace pith::runtime

@@ -12,7 +12,8 @@
 namespace pith::runtime {
 
 /// Tokens and the pages that hold their cache; page i holds tokens [i * pageTokens, (i + 1) * pageTokens). A
-/// page may be shared with other sequences; nobody writes to a page that has two references.
+/// page may be shared with other sequences; nobody writes to a page that has two references, nor over tokens that
+/// the prefix cache holds in it.
 class Sequence {
 public:
   Sequence(PagePool &pagePool, uint32_t pageKind, uint32_t tokensPerPage)
@@ -21,7 +22,16 @@ public:
   Sequence(const Sequence &other, size_t at);
   Sequence(const Sequence &) = delete;
   Sequence &operator=(const Sequence &) = delete;
-  ~Sequence() { dropPages(0); }
+  /// Publishes its text to the cache that it has joined.
+  ~Sequence();
+
+  /// From now on its full pages are published to the prefix cache, and matched while it lives.
+  void join(PrefixRoot *texts) noexcept;
+  PrefixRoot *texts() const { return root; }
+  /// Fills the empty sequence with the longest cached beginning of `tokens`.
+  PrefixCache::Found match(const int32_t *tokens, size_t count);
+  Status pin(uint32_t priority, uint64_t milliseconds);
+  PagedText text() const { return {log.data(), log.size(), pages.data()}; }
 
   size_t length() const { return log.size(); }
   const std::vector<int32_t> &tokens() const { return log; }
@@ -42,17 +52,24 @@ public:
   /// Exchanges text and pages with a sequence of the same module.
   void swap(Sequence &other) noexcept;
 
+  /// Of the same texts.
+  Sequence *nextLive = nullptr;
+
   /// Marks of the step that is being put together: finds sequences that occur twice.
   uint64_t stepMark = 0;
 
 private:
   size_t pagesFor(size_t tokens) const { return (tokens + pageTokens - 1) / pageTokens; }
   void pushPage(Page *page);
+  Status ownTail();
+  void publish(bool withPartial) noexcept;
   void dropPages(size_t keep) noexcept;
 
   PagePool &pool;
   const uint32_t kind;
   const uint32_t pageTokens;
+  PrefixRoot *root = nullptr; // null: its text is not cached
+  Sequence *previousLive = nullptr;
   std::vector<int32_t> log;
   std::vector<Page *> pages;
   std::vector<void *> table; // the pages' memory

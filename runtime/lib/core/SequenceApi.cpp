@@ -33,9 +33,7 @@ pith_status pith_sequence_new(pith_session *session, pith_module *module,
     const Lock lock(owner->mutex);
     size_t index = 0;
     PITH_TRY(owner->findModule(module ? module->module.get() : nullptr, PITH_ENTRY_STEP, index));
-    auto made = std::make_unique<pith_sequence>(owner, index);
-    if (value.salt)
-      made->salt = value.salt;
+    auto made = std::make_unique<pith_sequence>(owner, index, value.salt);
     *sequence = made.release();
     return {};
   });

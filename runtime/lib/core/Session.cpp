@@ -71,7 +71,7 @@ Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
     PITH_TRY(Team::create(options.threads, options.spin_microseconds, session->team));
   }
   for (const std::shared_ptr<const Module> &module : modules)
-    session->pool.addKind(module->manifest().state.pageBytes);
+    session->pool.addKind(module->manifest().state.pageBytes, module->manifest().state.pageTokens);
   session->modules = std::move(modules);
   out = std::move(session);
   return {};

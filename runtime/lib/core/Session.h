@@ -100,16 +100,18 @@ struct pith_session {
 struct pith_sequence {
   std::shared_ptr<pith::runtime::Session> session;
   size_t module = 0;
-  std::string salt;
   pith::runtime::Sequence sequence;
 
-  pith_sequence(std::shared_ptr<pith::runtime::Session> owner, size_t moduleIndex)
+  pith_sequence(std::shared_ptr<pith::runtime::Session> owner, size_t moduleIndex, const char *salt = nullptr)
       : session(std::move(owner)), module(moduleIndex),
         sequence(session->pool, uint32_t(module), session->modules[module]->manifest().state.pageTokens) {
+    const uint32_t pageTokens = session->modules[module]->manifest().state.pageTokens;
+    sequence.join(session->pool.prefixes.open(uint32_t(module), pageTokens, salt ? salt : ""));
     ++session->sequences;
   }
   pith_sequence(const pith_sequence &other, size_t at)
-      : session(other.session), module(other.module), salt(other.salt), sequence(other.sequence, at) {
+      : session(other.session), module(other.module), sequence(other.sequence, at) {
+    sequence.join(other.sequence.texts());
     ++session->sequences;
   }
   ~pith_sequence() { --session->sequences; }

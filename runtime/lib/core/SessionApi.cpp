@@ -72,6 +72,9 @@ pith_status pith_session_memory(pith_session *handle, pith_memory *memory, pith_
     value.pages_shared = counts.shared;
     value.workspace_bytes = session.workspaceBytes();
     value.sequences = session.sequences;
+    value.page_bytes_cached = counts.bytesCached;
+    value.pages_cached = counts.cached;
+    value.pages_pinned = counts.pinned;
     return writeStruct(value, "memory", memory);
   });
 }
@@ -98,6 +101,7 @@ pith_status pith_session_stats(pith_session *handle, pith_stats *stats, pith_err
     value.pages_allocated = counts.allocated;
     value.pages_recycled = counts.recycled;
     value.pages_copied = counts.copied;
+    value.pages_evicted = counts.evicted;
     return writeStruct(value, "stats", stats);
   });
 }

@@ -8,11 +8,9 @@
 
 #include <chrono>
 #include <linux/futex.h>
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <system_error>
 #include <unistd.h>
 
 #if defined(__x86_64__)
@@ -113,12 +111,19 @@ Status Team::create(uint32_t threads, uint32_t spinMicroseconds, std::shared_ptr
   std::shared_ptr<Team> made(new Team(count, spinMicroseconds));
   made->workers.reserve(count - 1);
   const BlockedSignals blocked;
-  try {
-    for (uint32_t i = 1; i < count; ++i)
-      made->workers.emplace_back([self = made.get(), i] { self->work(i); });
-  } catch (const std::system_error &error) {
-    return failure(PITH_ERROR_MEMORY, "cannot start thread %zu of %u: %s", made->workers.size() + 2, count,
-                   error.what());
+  // Not std::thread: it throws when the system refuses, and terminates the process when it is destroyed too early.
+  const auto start = [](void *argument) -> void * {
+    const Worker &worker = *static_cast<const Worker *>(argument);
+    worker.team->work(worker.thread);
+    return nullptr;
+  };
+  for (uint32_t i = 1; i < count; ++i) {
+    made->workers.push_back({made.get(), i, {}}); // within the reserved capacity: its address stays
+    if (const int code = pthread_create(&made->workers.back().handle, nullptr, start, &made->workers.back())) {
+      made->workers.pop_back();
+      return failure(PITH_ERROR_MEMORY, "cannot start thread %u of %u: %s", i + 1, count,
+                     systemMessage(code).c_str());
+    }
   }
   team = std::move(made);
   return {};
@@ -137,8 +142,8 @@ Status Team::create(const pith_executor &executor, uint32_t spinMicroseconds, st
 Team::~Team() {
   stopping = true;
   started.set(runs + 1);
-  for (std::thread &worker : workers)
-    worker.join();
+  for (const Worker &worker : workers)
+    pthread_join(worker.handle, nullptr);
 }
 
 void Team::work(uint32_t thread) {

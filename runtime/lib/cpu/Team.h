@@ -18,7 +18,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
-#include <thread>
+#include <pthread.h>
 #include <vector>
 
 namespace pith::runtime {
@@ -60,6 +60,11 @@ public:
 
 private:
   explicit Team(uint32_t threads, uint32_t spinMicroseconds);
+  struct Worker {
+    Team *team;
+    uint32_t thread;
+    pthread_t handle;
+  };
   void work(uint32_t thread);
   static void enter(void *team, uint32_t thread);
 
@@ -74,7 +79,7 @@ private:
   Task task = nullptr;
   void *argument = nullptr;
   std::mutex turn;
-  std::vector<std::thread> workers;
+  std::vector<Worker> workers;
 };
 
 } // namespace pith::runtime

@@ -149,13 +149,18 @@ pith_lane makeLane(const SequencePtr &sequence, const std::vector<int32_t> &toke
   return lane;
 }
 
-std::vector<float> expectedLogits(const std::vector<int32_t> &tokens, uint64_t salt) {
-  uint64_t hash = fake_begin(salt + weightSeed);
+uint64_t fakeState(const std::vector<int32_t> &tokens, uint64_t salt) {
+  uint64_t state = fake_begin(salt + weightSeed);
   for (size_t i = 0; i < tokens.size(); ++i)
-    hash = fake_next(hash, tokens[i], int32_t(i));
+    state = fake_next(state, tokens[i], int32_t(i));
+  return state;
+}
+
+std::vector<float> expectedLogits(const std::vector<int32_t> &tokens, uint64_t salt) {
+  const uint64_t state = fakeState(tokens, salt);
   std::vector<float> logits(FAKE_VOCAB);
   for (int32_t token = 0; token < FAKE_VOCAB; ++token)
-    logits[token] = fake_logit(hash, token);
+    logits[token] = fake_logit(state, token);
   return logits;
 }
 
@@ -164,12 +169,15 @@ std::vector<float> rowLogits(const ResultPtr &result, size_t row) {
   return logits ? std::vector<float>(logits, logits + FAKE_VOCAB) : std::vector<float>();
 }
 
-double expectedLogprob(const std::vector<int32_t> &before, int32_t token) {
-  const std::vector<float> logits = expectedLogits(before);
+double logprobAt(uint64_t state, int32_t token) {
   double sum = 0;
-  for (const float logit : logits)
-    sum += std::exp(double(logit));
-  return logits[token] - std::log(sum);
+  for (int32_t other = 0; other < FAKE_VOCAB; ++other)
+    sum += std::exp(double(fake_logit(state, other)));
+  return fake_logit(state, token) - std::log(sum);
+}
+
+double expectedLogprob(const std::vector<int32_t> &before, int32_t token) {
+  return logprobAt(fakeState(before), token);
 }
 
 std::vector<int32_t> someTokens(size_t count, uint32_t seed) {

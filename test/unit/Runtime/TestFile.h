@@ -95,6 +95,9 @@ pith_lane makeLane(const SequencePtr &sequence, const std::vector<int32_t> &toke
 /// The logits of the row that reads the last of `tokens`, computed plainly.
 std::vector<float> expectedLogits(const std::vector<int32_t> &tokens, uint64_t salt = 0);
 std::vector<float> rowLogits(const ResultPtr &result, size_t row);
+/// The toy model's state after these tokens, and a token's log-probability in a state.
+uint64_t fakeState(const std::vector<int32_t> &tokens, uint64_t salt = 0);
+double logprobAt(uint64_t state, int32_t token);
 double expectedLogprob(const std::vector<int32_t> &before, int32_t token);
 
 std::vector<int32_t> someTokens(size_t count, uint32_t seed = 1);

@@ -4,29 +4,12 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
+#include "Stream.h"
 #include "TestFile.h"
 
 using namespace pith::test;
 
 namespace {
-
-struct Stream {
-  std::string bytes;
-  size_t at = 0, failAfter = SIZE_MAX;
-  static int write(void *context, const void *data, size_t size) {
-    Stream &self = *static_cast<Stream *>(context);
-    self.bytes.append(static_cast<const char *>(data), size);
-    return self.bytes.size() > self.failAfter;
-  }
-  static int read(void *context, void *data, size_t size) {
-    Stream &self = *static_cast<Stream *>(context);
-    if (size > self.bytes.size() - self.at)
-      return 1;
-    std::memcpy(data, self.bytes.data() + self.at, size);
-    self.at += size;
-    return 0;
-  }
-};
 
 struct TransferTest : ::testing::Test {
   ModulePtr module = loadFake();

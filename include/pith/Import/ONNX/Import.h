@@ -10,6 +10,8 @@
 #include "mlir/IR/BuiltinOps.h"
 #include "mlir/IR/OwningOpRef.h"
 #include "llvm/ADT/StringRef.h"
+#include <string>
+#include <vector>
 
 namespace pith::onnx {
 
@@ -18,6 +20,20 @@ namespace pith::onnx {
 /// missing or escaping external data) are reported as diagnostics on `context`, each with the node's or tensor's
 /// name, before it returns null.
 mlir::OwningOpRef<mlir::ModuleOp> importModel(mlir::MLIRContext *context, llvm::StringRef path);
+
+/// An op as the nodes of a model use it, in the graph, its subgraphs and its functions.
+struct OpUse {
+  std::string domain; ///< "" for ai.onnx
+  std::string op;
+  int64_t opset; ///< the version of its domain that the model imports
+  unsigned nodes;
+};
+
+/// The ops of the model at `path`, by domain and name. Empty, and `error` says why, if it cannot be read.
+std::vector<OpUse> listOps(mlir::MLIRContext *context, llvm::StringRef path, std::string &error);
+
+/// The ops that the importer knows, "Op" or "domain:Op", sorted.
+std::vector<std::string> supportedOps();
 
 } // namespace pith::onnx
 
