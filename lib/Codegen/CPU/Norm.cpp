@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // A row is read twice (layer: three times, so that the variance is a sum of squared differences and keeps its
-// digits when the mean is large); it is in L1 or L2 after the first time. Threads share the rows.
+// digits when the mean is large); it is in L1 or L2 after the first time. Threads share the rows, and of each
+// row the heads.
 //
 //===----------------------------------------------------------------------===//
 #include "NormRow.h"
@@ -91,19 +92,22 @@ Value NormRow::sumOver(Value x, Step step) {
 
 func::FuncOp pith::cpu::getOrCreateNorm(ModuleOp module, const Machine &machine, const NormSpec &spec) {
   std::string name =
-      ("norm_" + Twine(spec.kind == Norm::Layer ? "layer" : "rms") + "_" + Twine(spec.k) + "_e" +
+      ("norm_" + Twine(spec.kind == Norm::Layer ? "layer" : "rms") + "_" +
+       (spec.heads > 1 ? Twine(spec.heads) + "x" : Twine()) + Twine(spec.k) + "_e" +
        Twine::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)) + (spec.bias ? "_bias" : ""))
           .str();
   return getOrCreateKernel(
-      module, name, spec.bias ? 4 : 3, 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
+      module, name, spec.bias ? 4 : 3, 2, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
         Value context = arguments[0], thread = arguments[1], x = arguments[2], scale = arguments[3];
         Value bias = spec.bias ? arguments[4] : Value();
-        Value out = arguments[spec.bias ? 5 : 4], rows = arguments.back();
+        size_t next = spec.bias ? 5 : 4;
+        Value out = arguments[next], rows = arguments[next + 1], ldx = arguments[next + 2];
         NormRow kernel(k, spec, machine.vectorBytes / 4);
-        auto [begin, end] = k.share(context, thread, rows);
-        k.loop(begin, end, 1, [&](Value row) {
-          Value offset = k.mul(row, spec.k * 4);
-          kernel.build(k.at(x, offset), scale, bias, k.at(out, offset));
+        auto [begin, end] = k.share(context, thread, k.mul(rows, spec.heads));
+        k.loop(begin, end, 1, [&](Value item) {
+          Value row = k.div(item, spec.heads), head = k.mul(k.rem(item, spec.heads), spec.k);
+          Value from = k.mul(k.add(k.mul(row, ldx), head), 4);
+          kernel.build(k.at(x, from), scale, bias, k.at(out, k.mul(item, spec.k * 4)));
         });
       });
 }

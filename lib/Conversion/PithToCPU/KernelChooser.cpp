@@ -426,13 +426,23 @@ bool KernelChooser::chooseNorm(Operation *op) {
   spec.k = channels;
   spec.bias = bool(bias);
   Dims shape = t.dims(x);
-  OpFoldResult rows = t.product(ArrayRef(shape).drop_back());
+  // A norm of each head reads rows of heads: they may be columns of a fused projection.
+  Value source = x;
+  if (auto reshape = x.getDefiningOp<ReshapeOp>()) {
+    auto from = cast<RankedTensorType>(reshape.getSource().getType());
+    if (from.getRank() > 1 && !from.isDynamicDim(from.getRank() - 1) &&
+        from.getShape().back() % channels == 0) {
+      source = reshape.getSource();
+      spec.heads = from.getShape().back() / channels;
+    }
+  }
+  OpFoldResult rows = t.product(ArrayRef(t.dims(source)).drop_back());
   Call call;
-  call.in(rows2D(t, x));
+  call.in(rows2D(t, source));
   call.in(scale);
   if (bias)
     call.in(bias);
-  call.out(t.empty({rows, t.fixed(channels)}, t.f32));
+  call.out(t.empty({rows, t.fixed(spec.heads * channels)}, t.f32));
   call.sizes.push_back(t.size(rows));
   Value result = launch(t, toAttribute(module.getContext(), spec), call)[0];
   op->getResult(0).replaceAllUsesWith(t.as(t.reshape(result, shape), op->getResult(0).getType()));

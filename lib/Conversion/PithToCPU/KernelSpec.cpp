@@ -51,6 +51,7 @@ public:
   Writer &norm(const NormSpec &spec) {
     return text("norm", normNames[static_cast<int>(spec.kind)])
         .number("k", spec.k)
+        .number("heads", spec.heads)
         .real("epsilon", spec.epsilon)
         .flag("bias", spec.bias);
   }
@@ -114,6 +115,7 @@ public:
     NormSpec spec;
     spec.kind = choice<Norm>("norm", normNames);
     spec.k = number("k", 1);
+    spec.heads = number("heads", 1);
     spec.epsilon = real("epsilon");
     spec.bias = flag("bias");
     return spec;
@@ -170,7 +172,7 @@ DictionaryAttr pith::toAttribute(MLIRContext *context, const LinearLayout &layou
 }
 
 DictionaryAttr pith::toAttribute(MLIRContext *context, const NormSpec &spec) {
-  return Writer(context, "norm").norm(spec).done();
+  return Writer(context, "norm").norm(spec).strides({0}).done();
 }
 
 DictionaryAttr pith::toTapAttribute(MLIRContext *context, const NormSpec &spec) {

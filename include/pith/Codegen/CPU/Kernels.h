@@ -112,10 +112,11 @@ mlir::func::FuncOp getOrCreateLinear(mlir::ModuleOp module, const Machine &, con
 mlir::func::FuncOp getOrCreateEmbedding(mlir::ModuleOp module, const Machine &, const LinearLayout &, float scale,
                                         bool takesRows = false);
 
-/// out[m, :] = norm(x)[m, :] over `k` columns.   @norm(%ctx, %thread, %x, %scale, [%bias], %out, %rows). out may be x.
+/// out[m, h, :] = norm(x[m, h, :]) for each of `heads` groups of `k` columns. out may be x.
+///   @norm(%ctx, %thread, %x, %scale, [%bias], %out, %rows, %ldx)      out: dense.
 struct NormSpec {
   Norm kind = Norm::RMS;
-  int64_t k = 0;
+  int64_t k = 0, heads = 1;
   float epsilon = 0;
   bool bias = false;
 };
