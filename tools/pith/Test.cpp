@@ -37,6 +37,8 @@ static cl::opt<unsigned> threads("t", cl::sub(sub), cl::init(0),
                                  cl::desc("threads of a session (default: one per CPU; 1 with several cases)"));
 static cl::opt<unsigned> jobs("j", cl::sub(sub), cl::init(0), cl::desc("cases at a time (default: one per CPU)"));
 static cl::opt<bool> failures("failures", cl::sub(sub), cl::desc("print only the cases that fail"));
+static cl::opt<bool> timeCases("time", cl::sub(sub),
+                               cl::desc("also measure each case: fastest run, bytes of inputs and outputs per second"));
 static cl::opt<std::string> table("table", cl::sub(sub), cl::desc("write which ops pass, as a Markdown table"));
 
 namespace {
@@ -102,8 +104,12 @@ private:
       ++(result.error.empty() ? passed : failed);
       if (!result.error.empty())
         outs() << "FAILED  " << result.folder << ": " << result.error << "\n";
-      else if (!onlyFailures)
-        outs() << "ok      " << result.folder << format("  (%.0f%% of the tolerance)\n", 100 * result.worst);
+      else if (!onlyFailures) {
+        outs() << "ok      " << result.folder << format("  (%.0f%% of the tolerance)", 100 * result.worst);
+        if (result.seconds)
+          outs() << format("  %.1f us, %.2f GB/s", 1e6 * result.seconds, 1e-9 * result.bytes / result.seconds);
+        outs() << "\n";
+      }
     }
     outs().flush();
   }
@@ -131,6 +137,7 @@ int run() {
   CaseOptions options;
   options.relativeTolerance = relativeTolerance;
   options.absoluteTolerance = absoluteTolerance;
+  options.time = timeCases;
   options.model.quiet = true;
   options.model.threads = threads || cases.size() == 1 ? threads : 1u;
   options.model.compile.precision = precision;

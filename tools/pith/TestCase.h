@@ -14,6 +14,7 @@ namespace pith::tool {
 
 struct CaseOptions {
   double relativeTolerance = 0, absoluteTolerance = 0;
+  bool time = false;  ///< also measure the graph
   ModelOptions model; ///< without the path
 };
 
@@ -22,6 +23,8 @@ struct SetResult {
   std::string folder;
   std::string error;    ///< empty if every output is within the tolerance
   double worst = 0;     ///< the largest difference, as a share of the tolerance
+  double seconds = 0;   ///< with CaseOptions::time: the fastest of repeated runs
+  double bytes = 0;     ///< of all inputs and outputs
 };
 
 struct CaseResult {
