@@ -218,6 +218,9 @@ Value Importer::materialize(SymbolId id) {
   } else {
     switch (symbol.kind) {
     case Symbols::Kind::FloorDiv:
+      // What is divided by is positive, but a size that is read at run time may be wrong.
+      if (!symbol.rhs.constant() && !symbols.fromInputs(symbol.rhs) && !symbols.atLeast(symbol.rhs, 1))
+        rhs = arith::MaxSIOp::create(builder, loc, rhs, materialize(Expr(1)));
       // Sizes are not negative, and then truncation is the same and cheaper.
       if (symbol.lower && *symbol.lower >= 0)
         value = arith::DivSIOp::create(builder, loc, lhs, rhs);

@@ -139,6 +139,54 @@ Status parsePorts(const Json &entry, const char *key, const std::string &where, 
   return {};
 }
 
+Status readPlaces(const Json &taps, const char *key, const std::string &where, uint32_t count,
+                  std::vector<int32_t> &places) {
+  const Json *list = member(taps, key);
+  if (!list || !list->is_array() || list->size() > maxPorts)
+    return bad(where + key, "a list");
+  for (const Json &place : *list) {
+    if (!place.is_number_integer() || place.get<int64_t>() < -1 || place.get<int64_t>() >= int64_t(count))
+      return bad(where + key, "a list of places");
+    places.push_back(place.get<int32_t>());
+  }
+  return {};
+}
+
+Status parseTaps(const Json &json, const std::string &where, TapPlaces &taps) {
+  if (!json.is_object())
+    return bad(where, "an object");
+  const std::string inside = where + ".";
+  int64_t count = 0, hidden = 0, finalNorm = 0;
+  PITH_TRY(readInteger(json, "places", inside, 1, maxPorts, count));
+  PITH_TRY(readInteger(json, "hidden", inside, 1, 1 << 24, hidden));
+  PITH_TRY(readInteger(json, "after_final_norm", inside, -1, count - 1, finalNorm));
+  taps.count = uint32_t(count);
+  taps.hidden = uint32_t(hidden);
+  taps.afterFinalNorm = int32_t(finalNorm);
+  PITH_TRY(readPlaces(json, "block_in", inside, taps.count, taps.blockIn));
+  PITH_TRY(readPlaces(json, "after_attention", inside, taps.count, taps.afterAttention));
+  PITH_TRY(readPlaces(json, "after_mlp", inside, taps.count, taps.afterMlp));
+  if (taps.blockIn.size() != taps.afterAttention.size() || taps.blockIn.size() != taps.afterMlp.size())
+    return bad(where, "of one length for every point");
+  return {};
+}
+
+Status parseStepFeatures(const Json &json, const std::string &where, Entry &entry) {
+  if (const Json *flag = member(json, "deterministic")) {
+    if (!flag->is_boolean())
+      return bad(where + ".deterministic", "true or false");
+    entry.deterministic = flag->get<bool>();
+  }
+  if (member(json, "embedding_rows")) {
+    int64_t width = 0;
+    PITH_TRY(readInteger(json, "embedding_rows", where + ".", 1, 1 << 24, width));
+    entry.embeddingRow = uint32_t(width);
+  }
+  if (const Json *taps = member(json, "taps"))
+    return parseTaps(*taps, where + ".taps", entry.taps);
+  return {};
+}
+
 Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
   if (!json.isObject())
     return bad(where, "an object");
@@ -159,7 +207,7 @@ Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
   PITH_TRY(readInteger(json, "max_rows", where + ".", 1, 1 << 20, maxRows));
   entry.vocab = uint32_t(vocab);
   entry.maxRows = uint32_t(maxRows);
-  return {};
+  return parseStepFeatures(json, where, entry);
 }
 
 Status parseEntries(const Json &root, Manifest &manifest) {

@@ -79,6 +79,7 @@ Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
   for (const std::shared_ptr<const Module> &module : modules)
     session->pool.addKind(module->manifest().state.pageBytes, module->manifest().state.pageTokens);
   session->modules = std::move(modules);
+  session->deterministic = options.flags & PITH_SESSION_DETERMINISTIC;
   out = std::move(session);
   return {};
 }
@@ -106,6 +107,7 @@ Status Session::findModule(const Module *module, pith_entry_kind kind, size_t &i
 Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims) {
   context.struct_size = sizeof context;
   context.threads = team->threads();
+  context.flags = deterministic ? uint32_t(PITH_EXEC_DETERMINISTIC) : 0;
   context.barrier = Team::barrier;
   context.team = team.get();
   const int64_t bytes = code.prepare(&context, outputDims);
@@ -163,7 +165,7 @@ Status Session::score(Sequence &sequence, size_t module, size_t from, size_t to,
 Status Session::catchUp(Sequence &sequence, size_t module, const int32_t *tokens, size_t count) {
   const std::vector<int32_t> &old = sequence.tokens();
   size_t common = 0;
-  while (common < count && common < old.size() && tokens[common] == old[common])
+  while (common < count && common < old.size() && tokens[common] == old[common] && old[common] >= 0)
     ++common;
   if (common == count) {
     sequence.truncate(count);

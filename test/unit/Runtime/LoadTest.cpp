@@ -99,7 +99,7 @@ TEST(LoadTest, Description) {
   const char *reason = nullptr;
   EXPECT_EQ(pith_module_supports(module.get(), PITH_CAN_STEP, &reason), 1);
   EXPECT_EQ(pith_module_supports(module.get(), PITH_CAN_TAP, &reason), 0);
-  EXPECT_STREQ(reason, "the module was compiled without taps");
+  EXPECT_STREQ(reason, "the module was compiled without taps: its step is not cut into blocks");
   EXPECT_EQ(pith_module_supports(module.get(), 12345, &reason), 0);
 }
 
