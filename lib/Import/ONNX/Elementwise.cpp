@@ -239,8 +239,10 @@ static LogicalResult bitwise(Node &node) {
 
 static LogicalResult bitShift(Node &node) {
   Tensor a, b;
-  if (!node.arity(2, 2) || !node.needInteger(0) || !operands(node, a, b))
+  if (!node.arity(2, 2) || !operands(node, a, b))
     return failure();
+  if (!isInteger(node.in(0)->type))
+    return node.fail("input 0 must have integer elements, found " + describe(node.im, node.in(0)));
   bool left = node.getString("direction", "") == "LEFT";
   // Shifting by the width or more leaves nothing, or the sign where that is what moves in.
   Tensor width = node.im.splat(a.element(), a.element().getIntOrFloatBitWidth(), a.shape);

@@ -62,10 +62,11 @@ bool Node::needFloat(size_t i) {
   return false;
 }
 
+/// Indices, axes and sizes: the format has them as i32 or i64.
 bool Node::needInteger(size_t i) {
-  if (!in(i) || isInteger(in(i)->type))
+  if (!in(i) || in(i)->type == Int32 || in(i)->type == Int64)
     return true;
-  error() << "input " << i << " must have integer elements, found " << describe(im, in(i));
+  error() << "input " << i << " must have i32 or i64 elements, found " << describe(im, in(i));
   return false;
 }
 
