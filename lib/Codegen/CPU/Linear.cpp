@@ -255,7 +255,9 @@ void LinearKernel::build() {
     Value flags = k.load(k.i32, k.at(context, int64_t(offsetof(pith_exec_context, flags))));
     Value deterministic =
         arith::AndIOp::create(k.b, k.loc, flags, k.constant(k.i32, double(PITH_EXEC_DETERMINISTIC)));
-    few = arith::AndIOp::create(k.b, k.loc, few, k.equal(deterministic, 0));
+    // No rows at all (a step without logits) are none of the tiles' business.
+    Value either = arith::OrIOp::create(k.b, k.loc, k.equal(deterministic, 0), k.equal(rows, 0));
+    few = arith::AndIOp::create(k.b, k.loc, few, either);
   }
   k.ifThen(few, [&] { buildStream(); }, [&] { buildTiles(); });
 }
