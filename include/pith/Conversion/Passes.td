@@ -14,6 +14,15 @@ include "mlir/Pass/PassBase.td"
 // The phase `schedule`, in this order (buildSchedule)
 //===----------------------------------------------------------------------===//
 
+def MarkTaps : Pass<"pith-mark-taps", "::mlir::ModuleOp"> {
+  let summary = "mark the places where a step's hidden states can be seen";
+  let description = [{
+    In step entries with blocks: the residual stream in front of every block, behind its attention where all of the
+    stream passes one value there, behind every block, and behind the final norm. The places are numbered in the stream's
+    order; the entry's attribute `pith.taps` says which number a place has, -1 where there is none.
+  }];
+}
+
 def InlineBlocks : Pass<"pith-inline-blocks", "::mlir::ModuleOp"> {
   let summary = "put the contents of blocks in their place";
   let description = [{
