@@ -26,6 +26,7 @@ struct Served {
   ChatFormat format;
   size_t vocab;
   size_t positions; ///< tokens that a text may have, prompt and answer together
+  bool deterministic; ///< the same question gets the same answer whatever else runs
 };
 
 enum class Kind { Completion, Chat };

@@ -9,11 +9,12 @@ namespace {
 /// Prompts are cut at multiples of this, whatever else runs: how a text is read does not depend on the load.
 constexpr size_t chunkTokens = 64;
 
-pith_session_options sessionOptions(const Limits &limits) {
+/// Answers do not depend on what else runs, bit by bit, where the module's code can promise that.
+pith_session_options sessionOptions(const pith::Module &module, const Limits &limits) {
   pith_session_options options = PITH_INIT(pith_session_options);
   options.threads = limits.threads;
   options.page_limit_bytes = limits.cacheBytes;
-  options.flags = limits.deterministic ? PITH_SESSION_DETERMINISTIC : 0;
+  options.flags = module.supports(PITH_CAN_DETERMINISTIC) ? PITH_SESSION_DETERMINISTIC : 0;
   return options;
 }
 
@@ -44,7 +45,7 @@ Scheduler::Text::Text(std::shared_ptr<Request> from, size_t choice, const pith::
 }
 
 Scheduler::Scheduler(const pith::Module &module, const pith::Tokenizer &tokenizer, const Limits &limits)
-    : module(module), tokenizer(tokenizer), limits(limits), session(module, sessionOptions(limits)), result(session),
+    : module(module), tokenizer(tokenizer), limits(limits), session(module, sessionOptions(module, limits)), result(session),
       ends(module.eos()) {
   if (ends.empty())
     ends = tokenizer.endIds();

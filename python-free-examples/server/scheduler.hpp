@@ -24,7 +24,6 @@ struct Limits {
   size_t stepRows = 256;        ///< most rows of a step
   size_t sequences = 64;        ///< most texts in the cache
   size_t requests = 1024;       ///< most requests that run or wait
-  bool deterministic = false;   ///< answers do not depend on what else runs, bit by bit
 };
 
 struct Counters {

@@ -1,7 +1,7 @@
 // An HTTP server with OpenAI's protocol: /v1/completions, /v1/chat/completions, /v1/models, /health.
 //
 //   server MODEL.pith TOKENIZER.json [--host H] [--port P] [--threads N] [--cache-mb N] [--sequences N]
-//          [--context N] [--step-rows N] [--connections N] [--name NAME] [--deterministic]
+//          [--context N] [--step-rows N] [--connections N] [--name NAME]
 //
 // A connection's thread reads and writes; one thread (scheduler.hpp) runs the model for all of them.
 //
@@ -99,9 +99,10 @@ void handle(Kind kind, const httplib::Request &http, httplib::Response &response
   setError(response, {503, "too many requests are waiting; try again later", ""});
 }
 
-std::string health(const Scheduler &scheduler) {
+std::string health(const Scheduler &scheduler, bool deterministic) {
   const Counters counters = scheduler.counters();
   return Json{{"status", "ok"},
+              {"deterministic", deterministic},
               {"requests", counters.requests},
               {"running", counters.running},
               {"waiting", counters.waiting},
@@ -115,7 +116,7 @@ std::string health(const Scheduler &scheduler) {
 
 void addRoutes(httplib::Server &server, Scheduler &scheduler, const Served &served) {
   server.Get("/health", [&](const httplib::Request &, httplib::Response &response) {
-    response.set_content(health(scheduler), "application/json");
+    response.set_content(health(scheduler, served.deterministic), "application/json");
   });
   server.Get("/v1/models", [&](const httplib::Request &, httplib::Response &response) {
     const Json model = {{"id", served.model}, {"object", "model"}, {"owned_by", "pith"}, {"context", served.positions}};
@@ -164,8 +165,6 @@ Options readOptions(int argc, char **argv) {
     const auto option = known.find(argument);
     if (option != known.end() && i + 1 < argc)
       option->second(argv[++i]);
-    else if (argument == "--deterministic")
-      options.limits.deterministic = true;
     else if (argument.compare(0, 2, "--") == 0)
       throw std::runtime_error("unknown option, or one without its value: " + argument);
     else
@@ -200,7 +199,7 @@ int main(int argc, char **argv) try {
   if (name.empty())
     name = options.model.substr(options.model.find_last_of('/') + 1);
   const Served served{name, tokenizer, ChatFormat(tokenizer), module.stepInfo().vocab,
-                      positionsOf(module, options)};
+                      positionsOf(module, options), module.supports(PITH_CAN_DETERMINISTIC)};
 
   // Every thread inherits the mask; one waits for the signals.
   sigset_t signals;
