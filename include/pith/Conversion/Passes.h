@@ -25,6 +25,10 @@ constexpr llvm::StringLiteral kKernelAttr = "pith.kernel";
 /// allow.
 constexpr llvm::StringLiteral kMaxRowsAttr = "pith.max_rows";
 constexpr llvm::StringLiteral kPositionsAttr = "pith.positions";
+/// On a step entry: the places where hidden states can be seen, as the manifest has them; and the floats of a row
+/// that can stand for a token's embedding.
+constexpr llvm::StringLiteral kTapsAttr = "pith.taps";
+constexpr llvm::StringLiteral kEmbeddingRowsAttr = "pith.embedding_rows";
 /// On the module behind the phase `kernels`: what the manifest says of entries and state.
 constexpr llvm::StringLiteral kManifestAttr = "pith.manifest";
 

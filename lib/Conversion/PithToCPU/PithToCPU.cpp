@@ -34,7 +34,7 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
   }
 
   void convert(func::FuncOp function, KernelChooser &chooser) {
-    // The cache's operations have no plain form: kernels run them in the reference pipeline, too.
+    // The cache's operations and taps have no plain form: kernels run them in the reference pipeline, too.
     SmallVector<Operation *> ops, states;
     if (!stateOnly) {
       // Linears first, so that they can take the norms before them.
@@ -61,7 +61,7 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
       }
     }
     function.walk([&](Operation *op) {
-      if (isa<KVAppendOp, CacheAttentionOp, CacheOp>(op))
+      if (isa<KVAppendOp, CacheAttentionOp, CacheOp, TapOp>(op))
         states.push_back(op);
     });
     SmallVector<Operation *> done;
@@ -71,6 +71,8 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
           done.push_back(op);
       } else if (auto attention = dyn_cast<CacheAttentionOp>(op)) {
         chooser.chooseCacheAttention(attention);
+      } else if (auto tap = dyn_cast<TapOp>(op)) {
+        chooser.chooseTap(tap);
       } else {
         done.push_back(op);
       }
