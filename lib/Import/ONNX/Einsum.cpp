@@ -186,7 +186,8 @@ Lettered Einsum::multiply(Lettered a, Lettered b, StringRef needed) {
     return im.reshape(arrange(x, batch + first.str() + second.str()), shape);
   };
   std::string letters = batch + rows + columns;
-  Tensor y = im.matmul(matrix(a, rows, summed), matrix(b, summed, columns));
+  Tensor left = matrix(a, rows, summed), right = matrix(b, summed, columns);
+  Tensor y = im.matmul(left, right);
   return {im.reshape(y, shapeOf(letters)), letters};
 }
 

@@ -186,6 +186,8 @@ Scalars pith::onnx::repeat(Scalar count, ArrayRef<Scalar> first, function_ref<Sc
 SmallVector<Tensor> pith::onnx::repeat(Importer &im, const Expr &count, ArrayRef<Tensor> first,
                                        function_ref<SmallVector<Tensor>(Scalar, ArrayRef<Tensor>)> code) {
   OpBuilder &b = im.builder;
+  if (im.symbols.normalize(count).isConstant(1)) // one token: no loop
+    return code(Scalar::index(im, 0), first);
   SmallVector<Value> inits;
   for (const Tensor &t : first)
     inits.push_back(im.conform(t));

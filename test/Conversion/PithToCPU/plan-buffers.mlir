@@ -23,15 +23,35 @@ func.func @main(%x: memref<?xf32>, %y: memref<?xf32>) -> index attributes {pith.
 
 // -----
 
-// What only the data says cannot be planned.
-func.func @main(%x: memref<?xi64>, %y: memref<4xf32>) attributes {pith.entry = "invoke", pith.inputs = 1 : i64} {
+// An input's element may be a size. One that is negative or too large makes the workspace's size -1.
+// CHECK-LABEL: func @main(
+// CHECK-SAME: %[[X:.*]]: memref<2xi64>,
+// CHECK: %[[E:.*]] = memref.load %[[X]][%c1]
+// CHECK: %[[N:.*]] = arith.index_cast %[[E]] : i64 to index
+// CHECK: arith.cmpi sge, %[[N]], %c0
+// CHECK: arith.cmpf olt
+// CHECK: %[[SIZE:.*]] = arith.select %{{.*}}, %{{.*}}, %c-1
+// CHECK: return %[[SIZE]]
+func.func @main(%x: memref<2xi64>, %y: memref<4xf32>) attributes {pith.entry = "invoke", pith.inputs = 1 : i64} {
+  %c1 = arith.constant 1 : index
+  %i = memref.load %x[%c1] : memref<2xi64>
+  %n = arith.index_cast %i : i64 to index
+  %a = memref.alloc(%n) : memref<?xf32>
+  "test.use"(%a, %y) : (memref<?xf32>, memref<4xf32>) -> ()
+  return
+}
+
+// -----
+
+// What the entry itself computes cannot be planned with.
+func.func @main(%x: memref<?xi64>, %y: memref<4xi64>) attributes {pith.entry = "invoke", pith.inputs = 1 : i64} {
   %c0 = arith.constant 0 : index
   // expected-note @+1 {{the data is read here, by 'memref.load'}}
-  %i = memref.load %x[%c0] : memref<?xi64>
+  %i = memref.load %y[%c0] : memref<4xi64>
   %n = arith.index_cast %i : i64 to index
   // expected-error @+1 {{size depends on data, which is not supported}}
   %a = memref.alloc(%n) : memref<?xf32>
-  "test.use"(%a, %y) : (memref<?xf32>, memref<4xf32>) -> ()
+  "test.use"(%a, %x) : (memref<?xf32>, memref<?xi64>) -> ()
   return
 }
 
