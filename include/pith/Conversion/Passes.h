@@ -22,6 +22,10 @@ namespace pith {
 constexpr llvm::StringLiteral kMachineAttr = "pith.machine";
 /// On a kernel's declaration: a dictionary with all that its body depends on.
 constexpr llvm::StringLiteral kKernelAttr = "pith.kernel";
+/// On a step entry: the places where hidden states can be seen, as the manifest has them; and the floats of a row
+/// that can stand for a token's embedding.
+constexpr llvm::StringLiteral kTapsAttr = "pith.taps";
+constexpr llvm::StringLiteral kEmbeddingRowsAttr = "pith.embedding_rows";
 /// On the module behind the phase `kernels`: what the manifest says of entries and state.
 constexpr llvm::StringLiteral kManifestAttr = "pith.manifest";
 

@@ -42,6 +42,7 @@ struct LimitRows : pith::impl::LimitRowsBase<LimitRows> {
 } // namespace
 
 void pith::buildSchedule(OpPassManager &pm, const ScheduleOptions &options) {
+  pm.addPass(createMarkTaps());
   pm.addPass(createInlineBlocks());
   LimitRowsOptions limit;
   limit.maxRows = options.maxRows;
