@@ -142,18 +142,18 @@ Status parsePorts(const Json &entry, const char *key, const std::string &where, 
 Status readPlaces(const Json &taps, const char *key, const std::string &where, uint32_t count,
                   std::vector<int32_t> &places) {
   const Json *list = member(taps, key);
-  if (!list || !list->is_array() || list->size() > maxPorts)
+  if (!list || !list->isArray() || list->size() > maxPorts)
     return bad(where + key, "a list");
-  for (const Json &place : *list) {
-    if (!place.is_number_integer() || place.get<int64_t>() < -1 || place.get<int64_t>() >= int64_t(count))
+  for (const Json &place : list->items()) {
+    if (!place.isInteger() || place.integer() < -1 || place.integer() >= int64_t(count))
       return bad(where + key, "a list of places");
-    places.push_back(place.get<int32_t>());
+    places.push_back(int32_t(place.integer()));
   }
   return {};
 }
 
 Status parseTaps(const Json &json, const std::string &where, TapPlaces &taps) {
-  if (!json.is_object())
+  if (!json.isObject())
     return bad(where, "an object");
   const std::string inside = where + ".";
   int64_t count = 0, hidden = 0, finalNorm = 0;
@@ -173,9 +173,9 @@ Status parseTaps(const Json &json, const std::string &where, TapPlaces &taps) {
 
 Status parseStepFeatures(const Json &json, const std::string &where, Entry &entry) {
   if (const Json *flag = member(json, "deterministic")) {
-    if (!flag->is_boolean())
+    if (!flag->isBoolean())
       return bad(where + ".deterministic", "true or false");
-    entry.deterministic = flag->get<bool>();
+    entry.deterministic = flag->boolean();
   }
   if (member(json, "embedding_rows")) {
     int64_t width = 0;
