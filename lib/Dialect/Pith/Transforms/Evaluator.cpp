@@ -257,7 +257,8 @@ bool Evaluator::computeData(OpResult value, Node &result) {
   if (!read)
     return fail(op, "cannot evaluate " + op->getName().getStringRef());
   int64_t count = result.count();
-  if (count > wholeLimit) {
+  // Tables are there already.
+  if (count > wholeLimit || isa<LoadOp>(op) || op->hasTrait<OpTrait::ConstantLike>()) {
     result.read = std::move(read);
     return true;
   }

@@ -13,7 +13,9 @@
 
 #include "mlir/Dialect/Utils/StaticValueUtils.h"
 #include "llvm/ADT/TypeSwitch.h"
+#include "llvm/Support/MathExtras.h"
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 using namespace mlir;
@@ -113,6 +115,21 @@ static Reader readWeight(LoadOp load) {
   if (!weight || weight.getTensorType().getNumElements() > kMaxElements)
     return {};
   if (!hasFloats(load.getResult())) {
+    // A table in the file is read where it is mapped.
+    unsigned bits = getElementTypeOrSelf(load.getType()).getIntOrFloatBitWidth(), bytes = std::max(bits / 8, 1u);
+    bool wholeBytes = bits == 1 || bits % 8 == 0;
+    if (isa<FileAttr>(weight.getData()) && !weight.getTensorType().getEncoding() && wholeBytes && bytes <= 8) {
+      FailureOr<ArrayRef<char>> data = weight.getBytes(weight.getData());
+      if (failed(data) || int64_t(data->size()) < weight.getTensorType().getNumElements() * int64_t(bytes))
+        return {};
+      return [data = *data, bits, bytes](int64_t i) {
+        Element element;
+        uint64_t stored = 0;
+        std::memcpy(&stored, data.data() + i * bytes, bytes);
+        element.integer = bits == 1 ? stored != 0 : llvm::SignExtend64(stored, bits);
+        return element;
+      };
+    }
     DenseElementsAttr elements = weight.getElements(8 * kMaxElements);
     return elements ? readElements(elements) : Reader();
   }
