@@ -20,7 +20,10 @@ const OpTable &OpTable::get() {
     addElementwiseOps(t);
     addIndexingOps(t);
     addMatMulOps(t);
+    addMixtureOfExpertsOps(t);
     addQuantizationOps(t);
+    addQuantizedContribOps(t);
+    addQuantizedWeightOps(t);
     addReductionOps(t);
     addShapeOps(t);
     addSliceOps(t);
