@@ -263,7 +263,7 @@ Val *pith::onnx::dequantizedWeight(Node &node, const std::array<size_t, 3> &inpu
     kMajor = axis == 0;
     int64_t length = dims[axis];
     if (rank != 2 || block < 16 || (block & (block - 1)) || (!kMajor && length % block) ||
-        given != (kMajor ? llvm::divideCeil(rows, block) * columns : rows * (columns / block)))
+        given != (kMajor ? int64_t(llvm::divideCeil(rows, block)) * columns : rows * (columns / block)))
       return nullptr;
   } else if (single) {
     kMajor = rank == 2 && !readByRows(node);

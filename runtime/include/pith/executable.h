@@ -40,6 +40,18 @@ typedef struct pith_exec_lane {
   void *const *pages;  /* page i holds tokens [i*page_tokens, (i+1)*page_tokens) of all layers */
 } pith_exec_lane;
 
+/* A place where hidden states can be seen (the manifest's "taps"), and which of its rows are wanted. */
+typedef struct pith_exec_tap {
+  const int32_t *row_index; /* [rows], rows of the batch */
+  float *out;               /* [rows, hidden] */
+  uint32_t rows;            /* 0: none wanted */
+  uint32_t reserved;
+} pith_exec_tap;
+
+enum {
+  PITH_EXEC_DETERMINISTIC = 1 /* a row's sums are formed in the same order whatever the number of rows and threads */
+};
+
 typedef struct pith_exec_context {
   uint32_t struct_size; /* offset 0 */
   uint32_t threads;     /* 4: threads in the team, at least 1 */
@@ -52,7 +64,7 @@ typedef struct pith_exec_context {
   uint32_t rows;                /* 40: all lanes' new tokens together, at most the manifest's max_rows */
   uint32_t lanes;               /* 44 */
   uint32_t out_rows;            /* 48: rows whose logits are wanted */
-  uint32_t reserved;            /* 52 */
+  uint32_t flags;               /* 52: PITH_EXEC_... */
   const int32_t *tokens;        /* 56: [rows], already checked against the vocabulary */
   const int32_t *positions;     /* 64: [rows], absolute position in its own sequence */
   const pith_exec_lane *lane;   /* 72: [lanes] */
@@ -62,6 +74,11 @@ typedef struct pith_exec_context {
   /* Entries of kind PITH_EXEC_INVOKE. */
   const pith_exec_tensor *inputs;  /* 96 */
   const pith_exec_tensor *outputs; /* 104: data and dims as `prepare` announced them */
+
+  /* Entries of kind PITH_EXEC_STEP. Read only where struct_size reaches that far. */
+  const pith_exec_tap *taps;            /* 112: one per place that the manifest names, or null: none wanted */
+  const float *const *embedding_rows;   /* 120: [rows], a row's hidden floats to take for its token's embedding, or
+                                           null where the token counts; or null: no row has any */
 } pith_exec_context;
 
 enum { PITH_EXEC_INVOKE = 1, PITH_EXEC_STEP = 2 };
