@@ -173,11 +173,12 @@ static Expected<cpu::WeightView> viewOf(const Source &source, bool kMajor) {
   view.kMajor = kMajor;
   view.data = source.data.data();
   if (auto encoding = dyn_cast_or_null<BlockQuantAttr>(source.type.getEncoding())) {
-    if ((encoding.getBits() != 4 && encoding.getBits() != 8) || kMajor)
+    if ((encoding.getBits() != 4 && encoding.getBits() != 8) || kMajor != encoding.getKMajor())
       return problem("weight '" + WeightOp(source.op).getSymName() +
                      "' has an encoding that panels cannot hold");
     view.format = encoding.getBits() == 4 ? cpu::WeightFormat::Int4 : cpu::WeightFormat::Int8;
-    view.block = encoding.getBlock();
+    view.block = encoding.getBlock() ? encoding.getBlock() : view.k;
+    view.isSigned = encoding.getIsSigned();
     view.scales = source.scales.data();
     view.scaleFormat = formatOf(encoding.getScale());
     view.zeros = source.zeros.empty() ? nullptr : reinterpret_cast<const uint8_t *>(source.zeros.data());

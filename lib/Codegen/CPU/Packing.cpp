@@ -141,7 +141,8 @@ struct Codes {
   }
   unsigned at(const void *data, int64_t index) const {
     const uint8_t *bytes = static_cast<const uint8_t *>(data);
-    return nibbles ? bytes[index / 2] >> (index % 2 * 4) & 15 : bytes[index];
+    unsigned code = nibbles ? bytes[index / 2] >> (index % 2 * 4) & 15 : bytes[index];
+    return view.isSigned ? code ^ (nibbles ? 8 : 128) : code; // plus the middle
   }
   unsigned code(int64_t row, int64_t k) const {
     return at(view.data, view.kMajor ? k * rowElements + row : row * rowElements + k);

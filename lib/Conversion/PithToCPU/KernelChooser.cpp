@@ -92,14 +92,14 @@ std::optional<KernelChooser::Part> KernelChooser::describe(Operation *user, Attr
   layout.k = type.getDimSize(kMajor ? 0 : 1);
   if (auto encoding = dyn_cast_or_null<BlockQuantAttr>(type.getEncoding())) {
     bool known =
-        (encoding.getBits() == 4 || encoding.getBits() == 8) && !kMajor && encoding.getBlock() % 16 == 0;
+        (encoding.getBits() == 4 || encoding.getBits() == 8) && kMajor == encoding.getKMajor() && encoding.getBlock() % 16 == 0;
     if (!known) {
       stay(user, "no kernel for weights of " + Twine(encoding.getBits()) + " bits in blocks of " +
-                     Twine(encoding.getBlock()) + (kMajor ? ", stored by k" : ""));
+                     Twine(encoding.getBlock()) + (kMajor ? ", read by k" : ""));
       return std::nullopt;
     }
     layout.format = encoding.getBits() == 4 ? cpu::WeightFormat::Int4 : cpu::WeightFormat::Int8;
-    layout.block = encoding.getBlock();
+    layout.block = encoding.getBlock() ? encoding.getBlock() : layout.k;
     layout.zeroPoints = encoding.getZeros();
     layout.wideScales = exact && encoding.getScale().isF32();
   } else if (type.getEncoding()) {

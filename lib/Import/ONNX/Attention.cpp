@@ -170,9 +170,7 @@ static bool readMask(Node &node, AttentionParts &parts) {
   return true;
 }
 
-/// What the op shows of its insides [batch, heads, queries, keys]: the scaled product (mode 0), after the softcap (1),
-/// after the mask (2), the probabilities (3).
-static Tensor scores(Importer &im, const AttentionParts &parts, int64_t mode) {
+Tensor pith::onnx::attentionScores(Importer &im, const AttentionParts &parts, int64_t mode) {
   Tensor q = toHeadMajor(im, parts.q, parts.heads), k = toHeadMajor(im, parts.k, parts.kvHeads);
   Shape apart = k.shape, repeated, joined = k.shape;
   apart.insert(apart.begin() + 2, Expr(1));
@@ -266,7 +264,7 @@ static LogicalResult attention(Node &node) {
     int64_t mode = node.getInt("qk_matmul_output_mode", 0);
     if (mode < 0 || mode > 3)
       return node.fail("qk_matmul_output_mode must be 0 to 3, found " + Twine(mode));
-    node.set(3, im.make(node.in(0)->type, scores(im, parts, mode)));
+    node.set(3, im.make(node.in(0)->type, attentionScores(im, parts, mode)));
   }
   return node.done(im.make(node.in(0)->type, headMajor ? toHeadMajor(im, *y, parts.heads) : *y));
 }
@@ -274,4 +272,5 @@ static LogicalResult attention(Node &node) {
 void pith::onnx::addAttentionOps(OpTable &table) {
   table.add("Attention", attention);
   addGroupQueryAttention(table);
+  addMultiHeadAttentionOps(table);
 }

@@ -19,11 +19,19 @@ std::optional<Tensor> multiply(Node &node, Tensor a, Tensor b);
 /// attributes describe; `bias` has a value per filter, or is null. Nothing after an error.
 std::optional<Tensor> convolve(Node &node, Tensor x, const Tensor &weights, Val *bias);
 
-/// As DynamicQuantizeLinear: u8 values, the scale (f32) and the zero point (u8) of all of x.
-struct DynamicQuantized {
-  Tensor values, scale, zero;
+/// The initializers of a quantized weight; zeros may be null.
+struct QuantizedPieces {
+  const Initializer *data, *scales, *zeros;
 };
-DynamicQuantized dynamicQuantize(Importer &im, const Tensor &x);
+/// The weight [rows, columns] with the layout of MatMulNBits; block 0: whole rows. Null after an error.
+mlir::FlatSymbolRefAttr quantizedWeight(Node &node, const QuantizedPieces &pieces, int64_t rows, int64_t columns,
+                                        int64_t bits, int64_t block);
+/// (x - zero) * scale as DequantizeLinear; `inputs` are the numbers of x, the scales and the zero points. Nothing after
+/// an error.
+std::optional<Tensor> dequantize(Node &node, const std::array<size_t, 3> &inputs, int64_t axis, int64_t block,
+                                 int32_t to);
+/// The same where all are constants that an encoding of weights can say; null if it cannot.
+Val *dequantizedWeight(Node &node, const std::array<size_t, 3> &inputs, int64_t axis, int64_t block, int32_t to);
 
 /// x / sqrt(mean(x^2) + epsilon) * scale over the dimensions from `axis` on.
 Tensor rmsNorm(Node &node, const Tensor &x, const Tensor &scale, int64_t axis, float epsilon);
@@ -61,11 +69,15 @@ struct AttentionParts {
   void hide(Importer &im, Node &node, const Tensor &alsoKeep);
 };
 std::optional<Tensor> attend(Node &node, AttentionParts parts);
+/// What attention has inside [batch, heads, queries, keys]: the scaled product (mode 0), after the softcap (1), after
+/// the mask (2), the probabilities (3). Masks must be in `keep` and `bias`.
+Tensor attentionScores(Importer &im, const AttentionParts &parts, int64_t mode);
 
 /// Keys that the query at position p [B|1, S] may see of `length`: j <= p, and j > p - window if there is one.
 Tensor keepUpTo(Importer &im, const Tensor &p, const Expr &length, std::optional<int64_t> window);
 
 void addGroupQueryAttention(OpTable &table);
+void addMultiHeadAttentionOps(OpTable &table);
 
 } // namespace pith::onnx
 

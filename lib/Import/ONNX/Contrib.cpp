@@ -1,4 +1,4 @@
-//===- Contrib.cpp - other ops of com.microsoft -*- C++ -*-===//
+//===- Contrib.cpp - norms and fusions of com.microsoft -*- C++ -*-===//
 //
 // Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -6,133 +6,12 @@
 //===----------------------------------------------------------------------===//
 
 #include "Blocks.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include <cmath>
 
 using namespace mlir;
 using namespace pith;
 using namespace pith::onnx;
-
-//===----------------------------------------------------------------------===//
-// Block-quantized weights
-//===----------------------------------------------------------------------===//
-
-/// The weight [rows, columns] whose codes, scales and zero points are three initializers. Ops that read the same
-/// initializers share it.
-static FlatSymbolRefAttr quantizedWeight(Node &node, size_t dataAt, size_t scalesAt, size_t zerosAt, int64_t rows,
-                                         int64_t columns, int64_t bits, int64_t block) {
-  Importer &im = node.im;
-  for (size_t i : {dataAt, scalesAt, zerosAt})
-    if (node.in(i) && !node.in(i)->init) {
-      node.error() << "input " << i << " must be a constant, found " << describe(im, node.in(i));
-      return {};
-    }
-  const Initializer *data = node.in(dataAt)->init, *scales = node.in(scalesAt)->init;
-  const Initializer *zeros = node.in(zerosAt) ? node.in(zerosAt)->init : nullptr;
-  if ((bits != 2 && bits != 4 && bits != 8) || block < 16 || block > (1 << 20) || (block & (block - 1))) {
-    node.error() << "weights of " << bits << " bits in blocks of " << block
-                 << " are not supported: bits must be 2, 4 or 8, blocks a power of two from 16 on";
-    return {};
-  }
-  Type scale = elementType(im.context, scales->type);
-  if (data->type != UInt8 || !isFloat(scales->type) || scales->type == Double || (zeros && zeros->type != UInt8)) {
-    node.error() << "expected u8 codes, f32, f16 or bf16 scales and u8 zero points, found "
-                 << describe(im, node.in(dataAt)) << ", " << describe(im, node.in(scalesAt)) << ", "
-                 << describe(im, node.in(zerosAt));
-    return {};
-  }
-  if (rows < 1 || columns < 1 || rows > (int64_t(1) << 32) || columns > (int64_t(1) << 32)) {
-    node.error() << "a weight of " << rows << " rows and " << columns << " columns is not possible";
-    return {};
-  }
-  auto encoding = BlockQuantAttr::get(im.context, bits, block, scale, zeros != nullptr);
-  auto type = RankedTensorType::get({rows, columns}, scale, encoding);
-  auto check = [&](const Initializer &piece, int64_t expected) {
-    if (int64_t(piece.bytes.size()) == expected)
-      return true;
-    node.error() << "'" << piece.name << "' has " << piece.bytes.size() << " bytes, expected " << expected << " for "
-                 << rows << " rows of " << columns << " weights with " << bits << " bits in blocks of " << block;
-    return false;
-  };
-  if (!check(*data, encoding.getDataSize(type)) || !check(*scales, encoding.getScalesSize(type)) ||
-      (zeros && !check(*zeros, encoding.getZerosSize(type))))
-    return {};
-  return im.weight(*data, type, scales, zeros);
-}
-
-static LogicalResult matMulNBits(Node &node) {
-  enum { A, B, Scales, Zeros, GroupIndex, Bias };
-  Importer &im = node.im;
-  if (!node.arity(3, 6) || !node.needFloat(A))
-    return failure();
-  int64_t k = node.getInt("K", 0), n = node.getInt("N", 0), bits = node.getInt("bits", 4);
-  int64_t block = node.getInt("block_size", 0);
-  if (node.in(GroupIndex)) {
-    std::optional<SmallVector<int64_t>> groups;
-    bool identity = node.in(GroupIndex)->init && node.in(GroupIndex)->type == Int32 && block > 0;
-    if (identity)
-      for (auto [i, group] : llvm::enumerate(im.elementsOf(*node.in(GroupIndex)->init).getValues<int32_t>()))
-        identity &= group == int64_t(i) / block;
-    if (!identity)
-      return node.fail("g_idx that reorders groups is not supported");
-  }
-  if (node.getInt("weight_prepacked", 0))
-    return node.fail("weights packed for another machine (weight_prepacked) are not supported");
-  FlatSymbolRefAttr weight = quantizedWeight(node, B, Scales, Zeros, n, k, bits, block);
-  if (!weight)
-    return failure();
-  Tensor x = im.tensor(node.in(A));
-  if (x.rank() < 1 || !im.symbols.assumeEqual(x.shape.back(), k))
-    return node.fail("input 0 " + describe(im, node.in(A)) + " does not have K = " + Twine(k) + " channels");
-  bool vector = x.rank() == 1;
-  if (vector)
-    x = im.reshape(x, {1, k});
-  Shape shape = x.shape;
-  shape.back() = n;
-  x.shape.back() = k;
-  ArrayAttr biases;
-  Tensor bias;
-  if (node.in(Bias)) {
-    if (!node.sameType({A, Bias}) || node.in(Bias)->rank() != 1 || !im.symbols.assumeEqual(node.in(Bias)->shape[0], n))
-      return node.failed ? failure() : node.fail("bias must be [N], found " + describe(im, node.in(Bias)));
-    if (const Initializer *init = node.in(Bias)->init)
-      biases = im.builder.getArrayAttr(im.weight(*init, RankedTensorType::get({n}, elementType(im.context, init->type))));
-    else
-      bias = im.tensor(node.in(Bias));
-  }
-  Tensor y{LinearOp::create(im.builder, im.loc, im.typeOf(x.element(), shape), im.conform(x),
-                            im.builder.getArrayAttr(weight), biases, UnitAttr()),
-           shape};
-  if (bias.value)
-    y = im.add(y, im.broadcast(bias, shape));
-  return node.done(im.make(node.in(A)->type, vector ? im.reshape(y, {n}) : y));
-}
-
-static LogicalResult gatherBlockQuantized(Node &node) {
-  enum { Data, Indices, Scales, Zeros };
-  Importer &im = node.im;
-  if (!node.arity(3, 4) || !node.needInteger(Indices))
-    return failure();
-  int64_t bits = node.getInt("bits", 4), block = node.getInt("block_size", 128);
-  Val *data = node.in(Data);
-  if (data->rank() != 2 || data->type != UInt8)
-    return node.fail("only u8 data of rank 2 is supported, found " + describe(im, data));
-  if (node.axis(node.getInt("gather_axis", 0), 2) != 0 || node.axis(node.getInt("quantize_axis", 1), 2) != 1)
-    return node.fail("only gather_axis 0 with quantize_axis 1 is supported");
-  std::optional<int64_t> rows = im.symbols.normalize(data->shape[0]).constant();
-  std::optional<int64_t> bytes = im.symbols.normalize(data->shape[1]).constant();
-  if (!rows || !bytes || bits < 1 || *bytes > (int64_t(1) << 32))
-    return node.fail("input 0 must be a constant, found " + describe(im, data));
-  int64_t columns = *bytes * 8 / bits;
-  FlatSymbolRefAttr weight = quantizedWeight(node, Data, Scales, Zeros, *rows, columns, bits, block);
-  if (!weight)
-    return failure();
-  int32_t type = node.in(Scales)->type;
-  Tensor ids = im.tensor(node.in(Indices));
-  Shape shape = ids.shape;
-  shape.push_back(columns);
-  auto result = EmbeddingOp::create(im.builder, im.loc, im.typeOf(elementType(im.context, type), shape), ids.value, weight,
-                                    im.builder.getF32FloatAttr(1), UnitAttr());
-  return node.done(im.make(type, {result, shape}));
-}
 
 //===----------------------------------------------------------------------===//
 // Norms with the residual sum inside
@@ -175,6 +54,61 @@ static LogicalResult skipNormalization(Node &node) {
   return node.done(im.make(type, y));
 }
 
+/// norm(word[ids] + position[position_ids] + segment[segment_ids]); out1 counts the mask's ones, out2 is the sum.
+static LogicalResult embedLayerNormalization(Node &node) {
+  enum { Ids, SegmentIds, Words, Positions, Segments, Gamma, Beta, Mask, PositionIds };
+  Importer &im = node.im;
+  if (!node.arity(1, 9))
+    return failure();
+  for (size_t i : {Words, Positions, Gamma, Beta})
+    if (!node.in(i))
+      return node.fail("input " + Twine(i) + " is missing");
+  if (!node.needFloat(Words) || !node.sameType({Words, Positions, Segments, Gamma, Beta}))
+    return failure();
+  for (size_t i : {Ids, SegmentIds, Mask, PositionIds})
+    if (!node.needInteger(i))
+      return failure();
+  for (size_t i : {Ids, Words, Positions})
+    if (!node.in(i) || node.in(i)->rank() != 2)
+      return node.fail("input " + Twine(i) + " must be a matrix, found " + describe(im, node.in(i)));
+  if (!node.in(SegmentIds) != !node.in(Segments))
+    return node.fail("segment_ids and segment_embedding must both be given, or neither");
+  Tensor ids = im.tensor(node.in(Ids));
+  Tensor sum = im.gather(im.tensor(node.in(Words)), ids, 0);
+  auto addRows = [&](size_t tableAt, const Tensor &rows) {
+    Tensor found = im.gather(im.tensor(node.in(tableAt)), rows, 0);
+    std::optional<Shape> shape = node.broadcastShapes({sum.shape, found.shape});
+    if (!shape)
+      return false;
+    sum = im.add(im.broadcast(sum, *shape), im.broadcast(found, *shape));
+    return true;
+  };
+  if (node.in(SegmentIds) && !addRows(Segments, im.tensor(node.in(SegmentIds))))
+    return failure();
+  Tensor places = node.in(PositionIds) ? im.tensor(node.in(PositionIds))
+                                       : im.iota(im.builder.getI64Type(), {1, ids.shape[1]}, 1);
+  if (!addRows(Positions, places))
+    return failure();
+  for (size_t i : {Gamma, Beta})
+    if (node.in(i)->rank() != 1 || !im.symbols.assumeEqual(node.in(i)->shape[0], sum.shape[2]))
+      return node.fail("input " + Twine(i) + " must have one value per channel, found " + describe(im, node.in(i)));
+  int32_t type = node.in(Words)->type;
+  if (node.wants(1)) {
+    Type i32 = im.builder.getI32Type();
+    Tensor counts = im.splatInt(i32, 0, {ids.shape[0]});
+    if (node.in(Mask)) {
+      Tensor mask = im.cast(im.tensor(node.in(Mask)), node.in(Mask)->type, Int32);
+      Tensor one = im.splatInt(i32, 1, mask.shape), zero = im.splatInt(i32, 0, mask.shape);
+      mask = im.select(im.compare(arith::CmpIPredicate::eq, mask, one), one, zero);
+      counts = im.reshape(im.reduce(ReduceKind::Sum, mask, int64_t(1)), {mask.shape[0]});
+    }
+    node.set(1, im.make(Int32, counts));
+  }
+  node.set(2, im.make(type, sum));
+  return node.done(im.make(type, layerNorm(node, sum, im.tensor(node.in(Gamma)), im.tensor(node.in(Beta)), 2,
+                                           node.getFloat("epsilon", 1e-12f))));
+}
+
 //===----------------------------------------------------------------------===//
 // Activations with a bias inside
 //===----------------------------------------------------------------------===//
@@ -197,9 +131,82 @@ static LogicalResult biasActivation(Node &node) {
   return node.done(im.make(node.in(0)->type, y));
 }
 
+//===----------------------------------------------------------------------===//
+// Products with an activation behind
+//===----------------------------------------------------------------------===//
+
+static std::optional<Tensor> activate(Node &node, const Tensor &x, ArrayRef<float> parameters) {
+  Importer &im = node.im;
+  std::string name = node.getString("activation", "");
+  auto parameter = [&](size_t i, float otherwise) { return i < parameters.size() ? parameters[i] : otherwise; };
+  auto same = [&](double value) { return im.splat(x.element(), value, x.shape); };
+  auto clamp = [&](const Tensor &y, double low, double high) {
+    return im.binary<arith::MinimumFOp>(im.binary<arith::MaximumFOp>(y, same(low)), same(high));
+  };
+  if (name.empty())
+    return x;
+  if (name == "Relu")
+    return im.binary<arith::MaximumFOp>(x, same(0));
+  if (name == "Tanh")
+    return im.unary<math::TanhOp>(x);
+  if (name == "Sigmoid")
+    return im.div(same(1), im.add(im.unary<math::ExpOp>(im.mul(x, -1.0)), 1.0));
+  if (name == "LeakyRelu")
+    return im.select(im.compare(arith::CmpFPredicate::OLT, x, same(0)), im.mul(x, double(parameter(0, 0.01f))), x);
+  if (name == "Clip")
+    return clamp(x, parameter(0, -INFINITY), parameter(1, INFINITY));
+  if (name == "HardSigmoid")
+    return clamp(im.add(im.mul(x, double(parameter(0, 0.2f))), double(parameter(1, 0.5f))), 0, 1);
+  node.error() << "activation '" << name << "' is not supported";
+  return std::nullopt;
+}
+
+/// The standard's op `Gemm` or `Conv`, a sum with `Z` (FusedConv), and an activation.
+template <bool Convolution>
+static LogicalResult fusedProduct(Node &node) {
+  Importer &im = node.im;
+  SmallVector<float> parameters;
+  if (const proto::AttributeProto *list = Convolution ? node.attribute("activation_params") : nullptr)
+    parameters.assign(list->floats().begin(), list->floats().end());
+  for (StringRef name : {"activation_alpha", "activation_beta"})
+    if (!Convolution && node.has(name))
+      parameters.push_back(node.getFloat(name, 0));
+  Val *other = Convolution && node.inputs.size() > 3 ? node.inputs.pop_back_val() : nullptr;
+  if (failed(OpTable::get().find("", Convolution ? "Conv" : "Gemm")(node)))
+    return failure();
+  int32_t type = node.results[0]->type;
+  if (!isFloat(type))
+    return node.fail("inputs must be floats, found " + describe(im, node.results[0]));
+  Tensor y = im.tensor(node.results[0]);
+  if (other) {
+    if (other->type != type || !im.sameShape(other->shape, y.shape))
+      return node.fail("input 3 " + describe(im, other) + " must be like the result " + describe(im, node.results[0]));
+    y = im.add(y, im.tensor(other));
+  }
+  std::optional<Tensor> result = activate(node, y, parameters);
+  return result ? node.done(im.make(type, *result)) : failure();
+}
+
+//===----------------------------------------------------------------------===//
+// Ops that the standard has taken over
+//===----------------------------------------------------------------------===//
+
+/// The standard's op of this name; what only com.microsoft's has must be off.
+static LogicalResult asStandard(Node &node) {
+  for (auto [name, off] : {std::pair("state_window", 0), std::pair("dilation", 1), std::pair("channels_last", 0),
+                           std::pair("ndim", 1)})
+    if (int64_t found = node.getInt(name, off); found != off)
+      return node.fail(Twine(name) + " " + Twine(found) + " is not supported, expected " + Twine(off));
+  Handler handler = OpTable::get().find("", node.op());
+  return handler ? handler(node) : node.fail("this op is not supported");
+}
+
 void pith::onnx::addContribOps(OpTable &table) {
-  table.addContrib("MatMulNBits", matMulNBits);
-  table.addContrib("GatherBlockQuantized", gatherBlockQuantized);
+  table.addContrib("CausalConvWithState", asStandard);
+  table.addContrib("LinearAttention", asStandard);
+  table.addContrib("EmbedLayerNormalization", embedLayerNormalization);
+  table.addContrib("FusedConv", fusedProduct<true>);
+  table.addContrib("FusedGemm", fusedProduct<false>);
   table.addContrib("SkipSimplifiedLayerNormalization", skipNormalization<false>);
   table.addContrib("SkipLayerNormalization", skipNormalization<true>);
   table.addContrib("BiasGelu", biasActivation<ActivationKind::Gelu>);

@@ -200,6 +200,19 @@ static LogicalResult groupQueryAttention(Node &node) {
     parts.sinks = im.reshape(im.tensor(node.in(InHeadSink)), {parts.heads});
   else if (node.getInt("smooth_softmax", 0) > 0)
     parts.sinks = im.splat(im.builder.getF32Type(), 0, {parts.heads});
+  if (node.wants(3)) {
+    // Scores with zeros for hidden keys, or probabilities.
+    int64_t mode = node.getInt("qk_output", 0);
+    if ((mode != 1 && mode != 2) || (mode == 2 && parts.sinks.value))
+      return node.fail("output 3 needs qk_output 1, or 2 without sinks, found " + Twine(mode));
+    AttentionParts shown = parts;
+    if (mode == 1)
+      shown.keep = Tensor();
+    Tensor scores = attentionScores(im, shown, mode + 1);
+    if (mode == 1)
+      scores = im.select(im.broadcast(parts.keep, scores.shape), scores, im.splat(scores.element(), 0, scores.shape));
+    node.set(3, im.make(node.in(InQuery)->type, scores));
+  }
   std::optional<Tensor> y = attend(node, parts);
   return y ? node.done(im.make(node.in(InQuery)->type, *y)) : failure();
 }

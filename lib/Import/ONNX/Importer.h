@@ -143,6 +143,11 @@ public:
   mlir::FlatSymbolRefAttr weight(const Initializer &data, mlir::RankedTensorType type,
                                  const Initializer *scales = nullptr, const Initializer *zeros = nullptr);
   mlir::DenseElementsAttr elementsOf(const Initializer &init);
+  /// Constants made from others; `owned` has the bytes, and lives as long as the importer.
+  const Initializer *keep(Initializer made);
+  /// Part `which` of a constant whose first dimension is divided among `parts`; null if it cannot be.
+  const Initializer *rowsOf(const Initializer &of, int64_t parts, int64_t which);
+  Val *makeConstant(const Initializer &init, Shape shape);
   /// A constant tensor of a node's attribute.
   Val *constant(Node &node, const proto::TensorProto &tensor);
   Val *initializerVal(const Initializer &init);
@@ -195,6 +200,7 @@ private:
   std::vector<Shape> inputShapes;
   std::vector<std::unique_ptr<Initializer>> initializers;
   std::map<std::array<const void *, 4>, mlir::FlatSymbolRefAttr> weights; ///< by initializers and type
+  std::map<std::tuple<const Initializer *, int64_t, int64_t>, const Initializer *> parts; ///< what rowsOf has made
   llvm::StringSet<> symbolNames, uses;
   llvm::StringMap<int64_t> opsets;
   SymbolId settled = 0;

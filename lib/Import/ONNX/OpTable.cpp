@@ -24,9 +24,12 @@ const OpTable &OpTable::get() {
     addLinearAttentionOps(t);
     addLossOps(t);
     addMatMulOps(t);
+    addMixtureOfExpertsOps(t);
     addNormOps(t);
     addPoolOps(t);
     addQuantizationOps(t);
+    addQuantizedContribOps(t);
+    addQuantizedWeightOps(t);
     addRandomOps(t);
     addRearrangeOps(t);
     addRecurrentOps(t);

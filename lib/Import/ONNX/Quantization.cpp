@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Blocks.h"
+#include "Quantization.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 
 using namespace mlir;
@@ -76,8 +76,7 @@ static std::optional<std::pair<int64_t, int64_t>> rangeOf(int32_t type) {
   }
 }
 
-/// saturate(round(scaled) + zero), of the integer type `type`. `zero`: i32, may have no value.
-static Tensor toIntegers(Importer &im, const Tensor &scaled, const Tensor &zero, int32_t type) {
+Tensor pith::onnx::toIntegers(Importer &im, const Tensor &scaled, const Tensor &zero, int32_t type) {
   auto [low, high] = *rangeOf(type);
   Tensor x = im.unary<math::RoundEvenOp>(im.castTo(scaled, im.builder.getF32Type()));
   // Far enough for every zero point, and a number whatever x is.
@@ -147,37 +146,53 @@ static LogicalResult quantizeLinear(Node &node) {
   return node.done(im.make(to, im.cast(scaled, precision, to, mode)));
 }
 
-static LogicalResult dequantizeLinear(Node &node) {
-  enum { X, Scale, Zero };
+std::optional<Tensor> pith::onnx::dequantize(Node &node, const std::array<size_t, 3> &inputs, int64_t axis,
+                                             int64_t block, int32_t to) {
   Importer &im = node.im;
-  if (!node.arity(2, 3) || !node.sameType({X, Zero}))
-    return failure();
-  int32_t from = node.in(X)->type, scaleType = node.in(Scale)->type;
+  auto [xAt, scaleAt, zeroAt] = inputs;
+  for (size_t i : {xAt, scaleAt})
+    if (!node.in(i)) {
+      node.error() << "input " << i << " is missing";
+      return std::nullopt;
+    }
+  if (!node.sameType({xAt, zeroAt}))
+    return std::nullopt;
+  int32_t from = node.in(xAt)->type, scaleType = node.in(scaleAt)->type;
   bool integers = rangeOf(from) || from == Int32;
-  if ((!integers && !isSmallFloat(from)) || !isScale(scaleType))
-    return node.fail("expected quantized numbers and their scales, found " + describe(im, node.in(X)) + " and " +
-                     describe(im, node.in(Scale)));
-  int32_t to = node.getInt("output_dtype", isFloat(scaleType) ? scaleType : int32_t(Float));
-  if (!to)
-    to = isFloat(scaleType) ? scaleType : int32_t(Float);
-  if (!isFloat(to))
-    return node.fail("output_dtype must be a float type, found " + elementName(to));
-  int64_t axis = node.getInt("axis", 1), block = node.getInt("block_size", 0);
+  if ((!integers && !isSmallFloat(from)) || !isScale(scaleType) || !isFloat(to)) {
+    node.error() << "expected quantized numbers, their scales and a float type to give, found "
+                 << describe(im, node.in(xAt)) << ", " << describe(im, node.in(scaleAt)) << " and " << elementName(to);
+    return std::nullopt;
+  }
+  if (Val *weight = dequantizedWeight(node, inputs, axis, block, to))
+    return im.tensor(weight);
   // Differences of integers are exact, and so is their product's first operand: one rounding, to f32.
   int32_t work = integers ? Int32 : Float;
-  Tensor x = im.cast(im.tensor(node.in(X)), from, work);
+  Tensor x = im.cast(im.tensor(node.in(xAt)), from, work);
   std::optional<Tensor> scale =
-      spread(node, Scale, im.cast(im.tensor(node.in(Scale)), scaleType, Float), x.shape, axis, block);
+      spread(node, scaleAt, im.cast(im.tensor(node.in(scaleAt)), scaleType, Float), x.shape, axis, block);
   if (!scale)
-    return failure();
-  if (node.in(Zero)) {
+    return std::nullopt;
+  if (node.in(zeroAt)) {
     std::optional<Tensor> zero =
-        spread(node, Zero, im.cast(im.tensor(node.in(Zero)), from, work), x.shape, axis, block);
+        spread(node, zeroAt, im.cast(im.tensor(node.in(zeroAt)), from, work), x.shape, axis, block);
     if (!zero)
-      return failure();
+      return std::nullopt;
     x = im.sub(x, *zero);
   }
-  return node.done(im.make(to, im.cast(im.mul(im.cast(x, work, Float), *scale), Float, to)));
+  return im.cast(im.mul(im.cast(x, work, Float), *scale), Float, to);
+}
+
+static LogicalResult dequantizeLinear(Node &node) {
+  enum { X, Scale, Zero };
+  if (!node.arity(2, 3))
+    return failure();
+  int32_t scaleType = node.in(Scale)->type, to = node.getInt("output_dtype", 0);
+  if (!to)
+    to = isFloat(scaleType) ? scaleType : int32_t(Float);
+  std::optional<Tensor> y =
+      dequantize(node, {X, Scale, Zero}, node.getInt("axis", 1), node.getInt("block_size", 0), to);
+  return y ? node.done(node.im.make(to, *y)) : failure();
 }
 
 //===----------------------------------------------------------------------===//
@@ -217,8 +232,7 @@ static LogicalResult dynamicQuantizeLinear(Node &node) {
 // Products of integers
 //===----------------------------------------------------------------------===//
 
-/// A parameter of the matrix `of`, for all elements: one; one per row (`rows`) or column; or of a shape that broadcasts.
-static std::optional<Tensor> spreadMatrix(Node &node, size_t i, Tensor given, ArrayRef<Expr> of, bool rows) {
+std::optional<Tensor> pith::onnx::spreadMatrix(Node &node, size_t i, Tensor given, ArrayRef<Expr> of, bool rows) {
   Importer &im = node.im;
   if (given.rank() == 1 && im.count(given.shape).isConstant(1))
     given = im.reshape(given, {});
@@ -233,8 +247,7 @@ static std::optional<Tensor> spreadMatrix(Node &node, size_t i, Tensor given, Ar
   return std::nullopt;
 }
 
-/// Input `at`, 8-bit integers, as i32, less its zero points.
-static std::optional<Tensor> centered(Node &node, size_t at, size_t zeroAt, bool rows) {
+std::optional<Tensor> pith::onnx::centered(Node &node, size_t at, size_t zeroAt, bool rows) {
   Importer &im = node.im;
   int32_t type = node.in(at)->type;
   if (type != Int8 && type != UInt8) {

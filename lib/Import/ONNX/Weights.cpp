@@ -52,6 +52,36 @@ FlatSymbolRefAttr Importer::weight(const Initializer &data, RankedTensorType typ
   return symbol = FlatSymbolRefAttr::get(context, name);
 }
 
+const Initializer *Importer::keep(Initializer made) {
+  auto kept = std::make_unique<Initializer>(std::move(made));
+  if (!kept->owned.empty())
+    kept->bytes = ArrayRef<char>(kept->owned.data(), kept->owned.size());
+  return initializers.emplace_back(std::move(kept)).get();
+}
+
+const Initializer *Importer::rowsOf(const Initializer &of, int64_t number, int64_t which) {
+  const Initializer *&part = parts[{&of, number, which}];
+  int64_t size = of.bytes.size() / number;
+  if (part || of.bytes.size() % number || of.dims.empty() || of.dims[0] % number || isSmall(of.type))
+    return part;
+  Initializer made;
+  made.name = of.name + "." + std::to_string(which);
+  made.type = of.type;
+  made.dims = of.dims;
+  made.dims[0] /= number;
+  made.count = of.count / number;
+  made.bytes = of.bytes.slice(which * size, size);
+  if (of.file)
+    made.file = FileAttr::get(context, of.file.getPath(), of.file.getOffset() + which * size, size);
+  return part = keep(std::move(made));
+}
+
+Val *Importer::makeConstant(const Initializer &init, Shape shape) {
+  Val *val = initializerVal(init);
+  val->shape = std::move(shape);
+  return val;
+}
+
 Val *Importer::initializerVal(const Initializer &init) {
   Val &val = vals.emplace_back();
   val.type = init.type;

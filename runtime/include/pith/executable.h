@@ -24,7 +24,8 @@ extern "C" {
 
 #define PITH_EXEC_VERSION 1u
 
-/* A dense row-major tensor; rank and element type are in the manifest. */
+/* A dense row-major tensor; rank and element type are in the manifest. Elements of less than a byte take one each: an
+ * integer its value, a float its code in the low bits. */
 typedef struct pith_exec_tensor {
   void *data;          /* 64-byte aligned; may be null when the tensor has no elements */
   const int64_t *dims; /* rank entries */

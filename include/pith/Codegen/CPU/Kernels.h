@@ -71,6 +71,7 @@ struct WeightView {
   WeightFormat scaleFormat = WeightFormat::F32;
   const uint8_t *zeros = nullptr;   // Int4: packed nibbles, each row padded to whole bytes. Int8: bytes.
   int64_t block = 0;
+  bool isSigned = false;            // codes and zero points in two's complement
 };
 
 /// Writes `layout.sizeBytes()` bytes. `parts` are stacked along n in order (q, k, v); with glu they are exactly gate and up.

@@ -84,11 +84,11 @@ FailureOr<ArrayRef<char>> PithDialect::mapFile(StringRef path, std::string &erro
 //===----------------------------------------------------------------------===//
 
 LogicalResult BlockQuantAttr::verify(function_ref<InFlightDiagnostic()> emitError, int64_t bits, int64_t block,
-                                     Type scale, bool zeros) {
+                                     Type scale, bool zeros, bool isSigned, bool kMajor) {
   if (bits != 2 && bits != 4 && bits != 8)
     return emitError() << "block_quant: bits must be 2, 4 or 8, found " << bits;
-  if (block < 16 || (block & (block - 1)))
-    return emitError() << "block_quant: block must be a power of two from 16 on, found " << block;
+  if (block != 0 && (block < 16 || (block & (block - 1))))
+    return emitError() << "block_quant: block must be a power of two from 16 on, or 0 for whole rows, found " << block;
   if (!scale.isF32() && !scale.isF16() && !scale.isBF16())
     return emitError() << "block_quant: scale must be f32, f16 or bf16, found " << scale;
   return success();

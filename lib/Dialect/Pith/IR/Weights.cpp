@@ -22,8 +22,27 @@ int64_t rowCount(RankedTensorType type) {
   int64_t length = rowLength(type);
   return length ? type.getNumElements() / length : 0;
 }
-int64_t blocksPerRow(const BlockQuantAttr &encoding, RankedTensorType type) {
-  return llvm::divideCeil(rowLength(type), encoding.getBlock());
+/// The dimension that blocks divide, and the other one.
+int64_t blockedLength(const BlockQuantAttr &encoding, RankedTensorType type) {
+  return encoding.getKMajor() ? type.getDimSize(0) : rowLength(type);
+}
+int64_t otherLength(const BlockQuantAttr &encoding, RankedTensorType type) {
+  return encoding.getKMajor() ? type.getDimSize(1) : rowCount(type);
+}
+int64_t blockCount(const BlockQuantAttr &encoding, RankedTensorType type) {
+  int64_t block = encoding.getBlock(), length = blockedLength(encoding, type);
+  return block ? llvm::divideCeil(length, block) : length ? 1 : 0;
+}
+/// Codes from one row to the next.
+int64_t rowCodes(const BlockQuantAttr &encoding, RankedTensorType type) {
+  if (encoding.getKMajor() || !encoding.getBlock())
+    return rowLength(type);
+  return blockCount(encoding, type) * encoding.getBlock();
+}
+/// Bytes of a row of zero points.
+int64_t zeroRowBytes(const BlockQuantAttr &encoding, RankedTensorType type) {
+  int64_t row = encoding.getKMajor() ? type.getDimSize(1) : blockCount(encoding, type);
+  return llvm::divideCeil(row * encoding.getBits(), 8);
 }
 int64_t denseSize(RankedTensorType type) {
   unsigned bits = type.getElementType().getIntOrFloatBitWidth();
@@ -62,32 +81,42 @@ float readFloat(Type type, const char *data, int64_t index) {
 //===----------------------------------------------------------------------===//
 
 int64_t BlockQuantAttr::getDataSize(RankedTensorType type) const {
-  return rowCount(type) * blocksPerRow(*this, type) * getBlock() * getBits() / 8;
+  return rowCount(type) * rowCodes(*this, type) * getBits() / 8;
 }
 int64_t BlockQuantAttr::getScalesSize(RankedTensorType type) const {
-  return rowCount(type) * blocksPerRow(*this, type) * getScale().getIntOrFloatBitWidth() / 8;
+  return otherLength(*this, type) * blockCount(*this, type) * getScale().getIntOrFloatBitWidth() / 8;
 }
 int64_t BlockQuantAttr::getZerosSize(RankedTensorType type) const {
-  return getZeros() ? rowCount(type) * llvm::divideCeil(blocksPerRow(*this, type) * getBits(), 8) : 0;
+  if (!getZeros())
+    return 0;
+  return (getKMajor() ? blockCount(*this, type) : rowCount(type)) * zeroRowBytes(*this, type);
 }
 LogicalResult BlockQuantAttr::verifyWeight(RankedTensorType type, function_ref<InFlightDiagnostic()> emitError) const {
   if (type.getRank() < 1 || !isa<FloatType>(type.getElementType()))
     return emitError() << "block_quant needs a float tensor of rank 1 or more, found " << type;
+  if (getKMajor() && type.getRank() != 2)
+    return emitError() << "block_quant: k_major needs a matrix, found " << type;
+  if (rowCodes(*this, type) * getBits() % 8)
+    return emitError() << "block_quant: rows of " << rowCodes(*this, type) << " codes of " << getBits()
+                       << " bits are not whole bytes";
   return success();
 }
 void BlockQuantAttr::decodeRows(RankedTensorType type, const char *data, const char *scales, const char *zeros,
                                 int64_t firstRow, int64_t rows, float *out) const {
-  int64_t length = rowLength(type), blocks = blocksPerRow(*this, type), bits = getBits(), perByte = 8 / bits;
-  int64_t mask = (1 << bits) - 1, zeroBytes = llvm::divideCeil(blocks * bits, 8);
+  int64_t length = rowLength(type), blocks = blockCount(*this, type), bits = getBits(), perByte = 8 / bits;
+  int64_t block = getBlock() ? getBlock() : std::max<int64_t>(blockedLength(*this, type), 1);
+  int64_t middle = int64_t(1) << (bits - 1), mask = 2 * middle - 1, flip = getIsSigned() ? middle : 0;
+  int64_t codeBytes = rowCodes(*this, type) * bits / 8, zeroBytes = zeroRowBytes(*this, type);
+  // Signed codes plus `middle` are unsigned ones, and so are their zero points.
   auto code = [&](const char *bytes, int64_t index) {
-    return (uint8_t(bytes[index / perByte]) >> (index % perByte * bits)) & mask;
+    return ((uint8_t(bytes[index / perByte]) >> (index % perByte * bits)) & mask) ^ flip;
   };
   for (int64_t row = firstRow; row < firstRow + rows; ++row) {
-    const char *codes = data + row * blocks * getBlock() * bits / 8;
+    const char *codes = data + row * codeBytes;
     for (int64_t k = 0; k < length; ++k) {
-      int64_t block = k / getBlock();
-      int64_t zero = getZeros() ? code(zeros + row * zeroBytes, block) : int64_t(1) << (bits - 1);
-      *out++ = float(code(codes, k) - zero) * readFloat(getScale(), scales, row * blocks + block);
+      int64_t line = getKMajor() ? row / block : row, place = getKMajor() ? k : k / block;
+      int64_t zero = getZeros() ? code(zeros + line * zeroBytes, place) : middle;
+      *out++ = float(code(codes, k) - zero) * readFloat(getScale(), scales, line * (getKMajor() ? length : blocks) + place);
     }
   }
 }

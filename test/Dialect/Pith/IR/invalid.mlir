@@ -20,6 +20,21 @@ pith.weight @w : tensor<32x256xf32, #pith.block_quant<bits = 3, block = 32, scal
 
 // -----
 
+// expected-error @+1 {{block_quant: rows of 3 codes of 4 bits are not whole bytes}}
+pith.weight @w : tensor<2x3xf32, #pith.block_quant<bits = 4, block = 0, scale = f32>> = #pith.file<"m", 0, 3>
+
+// -----
+
+// expected-error @+1 {{block_quant: k_major needs a matrix, found 'tensor<2x4x8xf32}}
+pith.weight @w : tensor<2x4x8xf32, #pith.block_quant<bits = 4, block = 0, scale = f32, k_major = true>> = #pith.file<"m", 0, 32>
+
+// -----
+
+// expected-error @+1 {{scales has 64 bytes, expected 128}}
+pith.weight @w : tensor<64x16xf32, #pith.block_quant<bits = 4, block = 32, scale = f32, is_signed = true, k_major = true>> = #pith.file<"m", 0, 512> scales #pith.file<"m", 0, 64>
+
+// -----
+
 func.func @load() {
   // expected-error @+1 {{no weight @missing}}
   %0 = pith.load @missing : tensor<4xf32>

@@ -7,6 +7,9 @@ pith.weight @table : tensor<512x256xf16> = #pith.file<"model.onnx", 2048, 262144
 // CHECK: pith.weight @head : tensor<512x256xf32, #pith.block_quant<bits = 4, block = 32, scale = f32, zeros = true>> = #pith.file<"m", 0, 65536> scales #pith.file<"m", 65536, 16384> zeros #pith.file<"m", 81920, 2048>
 pith.weight @head : tensor<512x256xf32, #pith.block_quant<bits = 4, block = 32, scale = f32, zeros = true>>
     = #pith.file<"m", 0, 65536> scales #pith.file<"m", 65536, 16384> zeros #pith.file<"m", 81920, 2048>
+// CHECK: pith.weight @columns : tensor<64x16xf16, #pith.block_quant<bits = 8, block = 0, scale = f16, zeros = true, is_signed = true, k_major = true>>
+pith.weight @columns : tensor<64x16xf16, #pith.block_quant<bits = 8, block = 0, scale = f16, zeros = true, is_signed = true, k_major = true>>
+    = #pith.file<"m", 0, 1024> scales #pith.file<"m", 1024, 32> zeros #pith.file<"m", 1056, 16>
 // CHECK: pith.weight @scale : tensor<256xf32> = dense<1.000000e+00> : tensor<256xf32>
 pith.weight @scale : tensor<256xf32> = dense<1.0> : tensor<256xf32>
 // CHECK: pith.state @kv0 : !pith.kv<kv_heads = 2, head_dim = 64, value_dim = 64, element = f16>

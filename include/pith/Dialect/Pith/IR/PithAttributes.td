@@ -46,18 +46,24 @@ class Pith_Attr<string name, string attrMnemonic, list<Trait> traits = []> : Att
 
 def Pith_BlockQuantAttr : Pith_Attr<"BlockQuant", "block_quant",
     [DeclareAttrInterfaceMethods<Pith_WeightEncodingInterface>]> {
-  let summary = "integer codes with a scale per block of the last dimension";
+  let summary = "integer codes with a scale per block of a row or column";
   let description = [{
     `w[n, k] = (code[n, k] - zero[n, k / block]) * scale[n, k / block]`; codes unsigned, `bits` each, packed low bits
     first in bytes; each row is padded to whole blocks. Without zero points the zero is `2^(bits-1)`. This is how
     `com.microsoft.MatMulNBits` and `GatherBlockQuantized` store weights (zero points packed likewise, each row padded to
-    whole bytes).
+    whole bytes). A block of 0 is a whole row without padding; rows are whole bytes then.
+
+    With `is_signed`, codes and zero points are in two's complement, and the zero is 0 without zero points. With `k_major`,
+    the tensor is `w[k, n]`, and codes, scales and zero points are stored by k, each row of zero points padded to whole
+    bytes: `w[k, n] = (code[k, n] - zero[k / block, n]) * scale[k / block, n]`. This is how `DequantizeLinear` takes the
+    right side of `MatMul`.
 
     ```mlir
     #pith.block_quant<bits = 4, block = 32, scale = f32, zeros = false>
     ```
   }];
-  let parameters = (ins "int64_t":$bits, "int64_t":$block, "::mlir::Type":$scale, DefaultValuedParameter<"bool", "false">:$zeros);
+  let parameters = (ins "int64_t":$bits, "int64_t":$block, "::mlir::Type":$scale, DefaultValuedParameter<"bool", "false">:$zeros,
+    DefaultValuedParameter<"bool", "false">:$is_signed, DefaultValuedParameter<"bool", "false">:$k_major);
   let assemblyFormat = "`<` struct(params) `>`";
   let genVerifyDecl = 1;
 }

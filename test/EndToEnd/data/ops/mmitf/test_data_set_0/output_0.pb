@@ -1,0 +1,1 @@
+ByJxÖ½rC^\„ÁûÆ#À¦ãÁjCA€m„C]‡nÁñc·ÀÏjAÂ:èÈA¬ÔgCm¤Áxýà?LXÂU¼¤ÀùU‚C]?¦Ávsœ?ndJÂšƒ¹A«±DC’æsÁoGc¿-†EÂ{—†A+ùMC€ÌÁ?Á¤ÞDÂT™±B
