@@ -446,6 +446,6 @@ void pith::onnx::addShapeOps(OpTable &table) {
   table.add("Expand", expand);
   table.add("Tile", tile);
   table.add("Range", range);
-  table.add("Identity", identity);
+  table.addForSequences("Identity", identity);
   table.add("Dropout", dropout);
 }

@@ -93,6 +93,7 @@ const Shape *Importer::elements(Val *val) {
                         : arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value).getResult();
     result.push_back(symbols.value(asIndex));
   }
+  insideContents.push_back(val);
   val->contents = std::move(result);
   return &*val->contents;
 }
@@ -140,6 +141,7 @@ Tensor Importer::tensor(Val *val) {
   }
   RankedTensorType type = typeOf(element, val->shape);
   if (!val->value) {
+    insideValues.push_back(val);
     if (val->init && elementType(context, val->init->type) == element) {
       const Initializer &init = *val->init;
       auto stored = RankedTensorType::get(init.dims, element);
@@ -202,6 +204,8 @@ Value Importer::materialize(SymbolId id) {
   Symbols::Symbol symbol = symbols[id];
   if (symbol.value)
     return symbol.value;
+  if (!atTop && symbol.fromInputs)
+    return index(Expr::symbol(id));
   Value value;
   if (symbol.kind == Symbols::Kind::Dim) {
     Value position = materialize(Expr(symbol.dim));
@@ -231,6 +235,8 @@ Value Importer::materialize(SymbolId id) {
     }
   }
   symbols[id].value = value;
+  if (!atTop)
+    insideSymbols.push_back(id);
   return value;
 }
 
@@ -238,6 +244,8 @@ Value Importer::materialize(SymbolId id) {
 Value Importer::materialize(const Expr &e) {
   if (auto it = indices.find(e); it != indices.end())
     return it->second;
+  if (!atTop && symbols.fromInputs(e))
+    return index(e);
   Value sum;
   if (std::optional<int64_t> constant = e.constant()) {
     sum = arith::ConstantIndexOp::create(builder, loc, *constant);
@@ -267,6 +275,8 @@ Value Importer::materialize(const Expr &e) {
       }
   }
   indices.emplace(e, sum);
+  if (!atTop)
+    insideIndices.push_back(e);
   return sum;
 }
 
@@ -285,7 +295,9 @@ Value Importer::index(const Expr &e) {
     builder.setInsertionPointAfter(prologueEnd);
   else
     builder.setInsertionPointToStart(&main.getBody().front());
+  bool wasAtTop = std::exchange(atTop, true);
   Value value = materialize(normal);
+  atTop = wasAtTop;
   Block *block = builder.getInsertionBlock();
   auto point = builder.getInsertionPoint();
   if (point != block->begin())
