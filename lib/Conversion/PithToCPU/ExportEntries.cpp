@@ -127,7 +127,7 @@ SmallVector<Value> EntryExporter::buffers(bool running) {
     Value ins = field(offsetof(pith_exec_context, inputs), pointer);
     for (int64_t i = 0; i < inputs; ++i)
       result.push_back(invokeBuffer(cast<MemRefType>(entry.getArgumentTypes()[i]),
-                                    at(ins, i * sizeof(pith_exec_tensor)), running, true));
+                                    at(ins, i * sizeof(pith_exec_tensor)), /*withData=*/true, true));
     Value outs = running ? field(offsetof(pith_exec_context, outputs), pointer) : Value();
     for (int64_t i = 0; i < outputs; ++i)
       result.push_back(invokeBuffer(cast<MemRefType>(entry.getArgumentTypes()[inputs + i]),
