@@ -17,6 +17,17 @@ config.environment["ASAN_OPTIONS"] = "detect_container_overflow=0:allow_user_poi
 config.substitutions.append(("%models", os.path.join(config.pith_source, "test", "models")))
 config.substitutions.append(("%build", config.pith_build))
 
+# Programs that users build: compiled with ccache where the build uses it.
+for name in ("HOME", "CCACHE_DIR"):
+    if name in os.environ:
+        config.environment[name] = os.environ[name]
+config.substitutions.append(("%launcher", config.launcher if os.path.exists(config.launcher) else ""))
+# How long the example server is loaded.
+config.substitutions.append(("%seconds", lit_config.params.get("seconds", "1")))
+# An instrumented library needs instrumented programs.
+if not config.sanitize:
+    config.available_features.add("installable")
+
 # Models that are too large to ship; tests that need them say REQUIRES: shared-models.
 shared = os.path.join(os.path.dirname(config.pith_source), "shared", "models")
 config.substitutions.append(("%shared_models", shared))

@@ -134,6 +134,11 @@ bool Compilation::passes(Phase phase) {
     bool half = options.cacheElement == "auto" && options.precision == Precision::Balanced;
     raise.cacheElement = half ? "f16" : options.cacheElement;
     buildRaisePipeline(pm, raise);
+    if (options.expose != Expose::None) {
+      ExposeValuesOptions expose;
+      expose.blocksOnly = options.expose == Expose::Blocks;
+      pm.addPass(createExposeValues(expose));
+    }
     break;
   }
   case Phase::Schedule: {

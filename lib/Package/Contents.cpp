@@ -39,6 +39,22 @@ static llvm::json::Value toJSON(Attribute attribute) {
   return llvm::json::fixUTF8(text);
 }
 
+/// What lies where in the weight section.
+static llvm::json::Array describeWeights(ModuleOp module) {
+  llvm::json::Array list;
+  for (auto packed : module.getOps<PackedOp>()) {
+    llvm::json::Array sources;
+    for (Attribute source : packed.getSources())
+      sources.push_back(llvm::json::fixUTF8(cast<FlatSymbolRefAttr>(source).getValue()));
+    list.push_back(llvm::json::Object{{"name", llvm::json::fixUTF8(packed.getSymName())},
+                                      {"sources", std::move(sources)},
+                                      {"offset", packed.getOffset()},
+                                      {"size", packed.getSize()},
+                                      {"layout", toJSON(packed.getLayout())}});
+  }
+  return list;
+}
+
 llvm::Expected<PackageContents> pith::takeContents(ModuleOp module) {
   auto described = module->getAttrOfType<DictionaryAttr>(kManifestAttr);
   if (!described)
@@ -50,6 +66,8 @@ llvm::Expected<PackageContents> pith::takeContents(ModuleOp module) {
   object["producer"] = "pith " PITH_VERSION_TEXT;
   if (auto model = module->getAttrOfType<DictionaryAttr>("pith.model"))
     object["model"] = toJSON(model);
+
+  object["weights"] = describeWeights(module);
 
   PackageContents contents;
   contents.manifest = llvm::formatv("{0}", manifest).str();

@@ -5,8 +5,11 @@
 //
 //===----------------------------------------------------------------------===//
 #include "OutputFile.h"
+#include "llvm/Support/FileSystem.h"
+#include "llvm/Support/Path.h"
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -23,6 +26,7 @@ OutputFile::~OutputFile() {
     close(descriptor);
   if (!finished)
     unlink(temporary.c_str());
+  removeLeftovers();
 }
 
 Error OutputFile::error(const Twine &what, int code) const {
@@ -30,7 +34,27 @@ Error OutputFile::error(const Twine &what, int code) const {
                            "cannot " + what + " '" + path + "': " + std::strerror(code));
 }
 
+/// A temporary name ends with its process' number, or goes on behind a point: then it is the linker's own temporary file,
+/// which it forgets when it cannot rename it.
+void OutputFile::removeLeftovers() const {
+  std::error_code code;
+  StringRef folder = sys::path::parent_path(path);
+  std::string prefix = (sys::path::filename(path) + ".tmp.").str();
+  for (sys::fs::directory_iterator it(folder.empty() ? "." : folder, code), end; it != end && !code;
+       it.increment(code)) {
+    StringRef rest = sys::path::filename(it->path());
+    int process = 0;
+    if (!rest.consume_front(prefix) || rest.consumeInteger(10, process) || process <= 0 ||
+        !(rest.empty() || rest.starts_with(".")))
+      continue;
+    bool forgotten = process == getpid() && !rest.empty();
+    if (forgotten || (kill(process, 0) != 0 && errno == ESRCH))
+      unlink(it->path().c_str());
+  }
+}
+
 Error OutputFile::check() const {
+  removeLeftovers();
   struct stat status;
   if (stat(path.c_str(), &status) != 0)
     return errno == ENOENT ? Error::success() : error("write", errno);

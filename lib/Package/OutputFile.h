@@ -22,7 +22,8 @@ public:
   OutputFile(const OutputFile &) = delete;
 
   const std::string &temporaryPath() const { return temporary; }
-  /// Refuses what could not be replaced in the end: a folder, a device.
+  /// Refuses what could not be replaced in the end: a folder, a device. Removes what processes that were killed while
+  /// they wrote the same file have left beside it.
   llvm::Error check() const;
   /// Opens what stands at the temporary path for more to be written behind it; nothing may stand there yet.
   llvm::Error open();
@@ -36,6 +37,7 @@ public:
   llvm::Error finish();
 
 private:
+  void removeLeftovers() const;
   llvm::Error error(const llvm::Twine &what, int code) const;
 
   std::string path, temporary;

@@ -110,6 +110,8 @@ static std::string headerText(StringRef symbol) {
  *
  *   pith_module *module;
  *   pith_module_load_embedded(&{0}, NULL, &module, &error);
+ *
+ * Link the object file, the runtime and libm.
  */
 #ifndef {1}
 #define {1}

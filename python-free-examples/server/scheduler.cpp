@@ -93,11 +93,16 @@ void Scheduler::run() {
       if (stopping)
         break;
     }
-    const auto lanes = plan();
-    if (lanes.empty())
-      signal->wait();
-    else
-      step(lanes);
+    try {
+      const auto lanes = plan();
+      if (!lanes.empty())
+        step(lanes);
+      else if (!yieldPaused())
+        signal->wait();
+    } catch (const std::exception &error) {
+      for (Text &text : texts)
+        finish(text, error.what(), "error");
+    }
   }
   admit();
   for (Text &text : texts)
@@ -174,7 +179,7 @@ std::vector<std::pair<Scheduler::Text *, size_t>> Scheduler::plan() {
   return lanes;
 }
 
-bool Scheduler::step(const std::vector<std::pair<Text *, size_t>> &lanes) {
+void Scheduler::step(const std::vector<std::pair<Text *, size_t>> &lanes) {
   std::vector<std::vector<int32_t>> tokens;
   std::vector<pith::Lane> list;
   tokens.reserve(lanes.size());
@@ -188,11 +193,10 @@ bool Scheduler::step(const std::vector<std::pair<Text *, size_t>> &lanes) {
   } catch (const pith::Error &error) {
     // Nothing happened to any sequence. Without room for all, fewer go on.
     const bool noRoom = error.status() == PITH_ERROR_LIMIT || error.status() == PITH_ERROR_MEMORY;
-    if (noRoom && makeRoom(lanes))
-      return false;
-    for (const auto &[text, count] : lanes)
-      finish(*text, error.what(), "error");
-    return false;
+    if (!noRoom || !makeRoom(lanes))
+      for (const auto &[text, count] : lanes)
+        finish(*text, error.what(), "error");
+    return;
   }
   ++own.steps;
   size_t row = 0;
@@ -205,6 +209,17 @@ bool Scheduler::step(const std::vector<std::pair<Text *, size_t>> &lanes) {
         if (&*first == text)
           branch(first, at);
     draw(*text, at);
+  }
+}
+
+/// Nobody can go on but texts that have no place in the cache: those whose clients do not read give theirs up.
+bool Scheduler::yieldPaused() {
+  const auto waits = [](const Text &text) { return !text.sequence && !text.request->full(); };
+  if (std::none_of(texts.begin(), texts.end(), waits))
+    return false;
+  for (Text &text : texts) {
+    own.preempted += text.sequence.has_value();
+    text.sequence.reset();
   }
   return true;
 }
@@ -231,9 +246,17 @@ bool Scheduler::makeRoom(const std::vector<std::pair<Text *, size_t>> &lanes) {
 void Scheduler::branch(Texts::iterator first, size_t row) {
   auto after = std::next(first);
   for (size_t choice = 1; choice < first->request->wish.choices; ++choice) {
-    const auto text = texts.emplace(after, first->request, choice, tokenizer);
-    text->sequence.emplace(first->sequence->fork());
-    draw(*text, row);
+    auto text = texts.end();
+    try {
+      text = texts.emplace(after, first->request, choice, tokenizer);
+      text->sequence.emplace(first->sequence->fork());
+      draw(*text, row);
+    } catch (const std::exception &error) {
+      if (text == texts.end())
+        first->request->give({choice, error.what(), 0, {}, "error"});
+      else
+        finish(*text, error.what(), "error");
+    }
   }
 }
 
@@ -246,8 +269,9 @@ void Scheduler::draw(Text &text, size_t row) {
     wanted.history_count = text.drawn();
     wanted.branch = uint32_t(text.choice);
     int32_t token = 0;
-    pith::detail::check(pith_sample, text.sampler.get(), static_cast<const pith_result *>(result.get()),
-                        static_cast<const pith_draw *>(&wanted), size_t(1), &token);
+    pith_error error = PITH_INIT(pith_error);
+    if (pith_sample(text.sampler.get(), result.get(), &wanted, 1, &token, &error))
+      throw pith::Error(error);
     if (const int top = text.request->wish.topLogprobs; top >= 0) {
       Chance chance{token, result.logprob(row, token), {}};
       if (top > 0)

@@ -70,7 +70,8 @@ private:
   void removeFinished();
   /// What goes into the next step: texts, each with how many tokens.
   std::vector<std::pair<Text *, size_t>> plan();
-  bool step(const std::vector<std::pair<Text *, size_t>> &lanes);
+  void step(const std::vector<std::pair<Text *, size_t>> &lanes);
+  bool yieldPaused();
   bool makeRoom(const std::vector<std::pair<Text *, size_t>> &lanes);
   void branch(Texts::iterator first, size_t row);
   void draw(Text &text, size_t row);

@@ -215,10 +215,20 @@ int main(int argc, char **argv) try {
   server.set_payload_max_length(size_t(16) << 20);
   server.set_tcp_nodelay(true);
   server.set_write_timeout(30); // a client that reads nothing for so long is gone
+  // The library asks for a queue of 5 connections, which the system overflows when many clients come at once.
+  int socket = -1;
+  // The system would hold megabytes for a client that does not read; connections inherit what the socket has.
+  server.set_socket_options([&](int opened) {
+    const int yes = 1, bytes = 64 << 10;
+    setsockopt(opened, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    setsockopt(opened, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+    socket = opened;
+  });
   addRoutes(server, scheduler, served);
   const int port = options.port ? options.port : server.bind_to_any_port(options.host);
   if (port < 0 || (options.port && !server.bind_to_port(options.host, options.port)))
     throw std::runtime_error("cannot listen on " + options.host + ":" + std::to_string(options.port));
+  listen(socket, 1024);
   std::printf("listening on http://%s:%d\n", options.host.c_str(), port);
   std::fflush(stdout);
 

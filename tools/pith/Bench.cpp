@@ -46,8 +46,19 @@ double number(const Model &model, const char *key) {
   return text && to_float(text, value) ? value : 0;
 }
 
-/// Prefill and decode seconds of one pass; false after an error.
-bool pass(Model &model, uint32_t vocab, double &prefill, double &decode) {
+struct Pass {
+  double prefill = 0, decode = 0; // seconds
+  double overhead = 0;            // of a decode step, outside generated code
+};
+
+double outsideCode(const Model &model) {
+  pith_stats stats = PITH_INIT(pith_stats);
+  pith_session_stats(model.session, &stats, nullptr);
+  return double(stats.total_nanoseconds - stats.code_nanoseconds) / 1e9;
+}
+
+/// False after an error.
+bool runPass(Model &model, uint32_t vocab, Pass &pass) {
   pith_error error = PITH_INIT(pith_error);
   pith_sequence *sequence = nullptr;
   pith_result *result = nullptr;
@@ -63,7 +74,8 @@ bool pass(Model &model, uint32_t vocab, double &prefill, double &decode) {
   lane.token_count = tokens.size();
   Clock::time_point begin = Clock::now();
   done = done && !pith_step(model.session, &lane, 1, nullptr, result, &error);
-  prefill = seconds(begin);
+  pass.prefill = seconds(begin);
+  double outside = outsideCode(model);
   begin = Clock::now();
   for (unsigned i = 0; done && i < newTokens; ++i) {
     pith_confidence best = PITH_INIT(pith_confidence);
@@ -72,9 +84,35 @@ bool pass(Model &model, uint32_t vocab, double &prefill, double &decode) {
     lane.token_count = 1;
     done = done && !pith_step(model.session, &lane, 1, nullptr, result, &error);
   }
-  decode = seconds(begin);
+  pass.decode = seconds(begin);
+  pass.overhead = (outsideCode(model) - outside) / newTokens;
   pith_sequence_free(sequence);
   pith_result_free(result);
+  return done || fail(flags.path, error);
+}
+
+/// Seconds to fork a sequence of `tokens` tokens; false after an error.
+bool timeFork(Model &model, uint32_t vocab, uint32_t tokens, Samples &forks) {
+  pith_error error = PITH_INIT(pith_error);
+  pith_sequence *trunk = nullptr;
+  std::vector<int32_t> text(tokens);
+  for (size_t i = 0; i < text.size(); ++i)
+    text[i] = (i * 31 + 7) % vocab;
+  pith_lane lane = PITH_INIT(pith_lane);
+  lane.tokens = text.data();
+  lane.token_count = text.size();
+  lane.rows = PITH_ROWS_NONE;
+  bool done = !pith_sequence_new(model.session, model.module, nullptr, &trunk, &error);
+  lane.sequence = trunk;
+  done = done && !pith_step(model.session, &lane, 1, nullptr, nullptr, &error);
+  for (unsigned i = 0; done && i < 101; ++i) {
+    pith_sequence *branch = nullptr;
+    Clock::time_point begin = Clock::now();
+    done = !pith_sequence_fork(trunk, tokens, 1, &branch, &error);
+    forks.values.push_back(seconds(begin));
+    pith_sequence_free(branch);
+  }
+  pith_sequence_free(trunk);
   return done || fail(flags.path, error);
 }
 
@@ -104,22 +142,21 @@ int run() {
   double cacheBytes = double(info.page_bytes) / info.page_tokens * (promptTokens + newTokens / 2.0);
   double tokenBytes = weightBytes + cacheBytes;
 
-  double warmPrefill, warmDecode;
-  if (!pass(model, info.vocab, warmPrefill, warmDecode))
+  Pass one;
+  if (!runPass(model, info.vocab, one))
     return 1;
-  pith_stats before = PITH_INIT(pith_stats), after = PITH_INIT(pith_stats);
-  pith_session_stats(model.session, &before, nullptr);
-  Samples prefill, decode, bandwidth, decodeShare, f32, f32Share, int8, int8Share;
+  Samples prefill, decode, bandwidth, decodeShare, f32, f32Share, int8, int8Share, overhead, fork;
   for (unsigned i = 0; i < repetitions; ++i) {
     // The probes stand on both sides of each pass: the machine's limits move while we measure.
-    double read = readBandwidth(threads), peak = peakF32(threads), peak8 = peakInt8(threads), p, d;
-    if (!pass(model, info.vocab, p, d))
+    double read = readBandwidth(threads), peak = peakF32(threads), peak8 = peakInt8(threads);
+    if (!runPass(model, info.vocab, one))
       return 1;
     read = (read + readBandwidth(threads)) / 2;
     peak = (peak + peakF32(threads)) / 2;
     peak8 = (peak8 + peakInt8(threads)) / 2;
-    double perToken = d / newTokens, rate = operations / p;
-    prefill.values.push_back(promptTokens / p);
+    double perToken = one.decode / newTokens, rate = operations / one.prefill;
+    prefill.values.push_back(promptTokens / one.prefill);
+    overhead.values.push_back(one.overhead);
     decode.values.push_back(1 / perToken);
     bandwidth.values.push_back(read / 1e9);
     decodeShare.values.push_back(read > 0 ? tokenBytes / perToken / read : 0);
@@ -128,9 +165,9 @@ int run() {
     int8.values.push_back(peak8 / 1e9);
     int8Share.values.push_back(peak8 > 0 ? rate / peak8 : 0);
   }
-  pith_session_stats(model.session, &after, nullptr);
-  double overhead = double(after.total_nanoseconds - before.total_nanoseconds - after.code_nanoseconds + before.code_nanoseconds) /
-                    std::max<uint64_t>(1, after.steps - before.steps) / 1e3;
+  uint32_t forkTokens = info.positions ? std::min<uint64_t>(info.positions, 1000) : 1000;
+  if (!timeFork(model, info.vocab, forkTokens, fork))
+    return 1;
 
   struct Row {
     const char *name, *unit;
@@ -144,12 +181,15 @@ int run() {
                 {"f32 peak", "GFLOP/s", f32, 1},
                 {"prefill, share of f32 peak", "%", f32Share, 100},
                 {"int8 peak", "GOP/s", int8, 1},
-                {"prefill, share of int8 peak", "%", int8Share, 100}};
+                {"prefill, share of int8 peak", "%", int8Share, 100},
+                {"step overhead outside kernels", "us", overhead, 1e6},
+                {"fork of a sequence", "us", fork, 1e6}};
   if (printJson) {
     json::Object object{{"model", flags.path.getValue()},     {"threads", threads},
                         {"prompt_tokens", promptTokens.getValue()}, {"new_tokens", newTokens.getValue()},
                         {"load_seconds", loadSeconds},        {"bytes_per_token", tokenBytes},
-                        {"weight_bytes_per_token", weightBytes}, {"step_overhead_us", overhead}};
+                        {"weight_bytes_per_token", weightBytes}, {"fork_tokens", forkTokens},
+                        {"step_overhead_us", overhead.median() * 1e6}, {"fork_us", fork.median() * 1e6}};
     for (const Row &row : rows)
       object[row.name] = json::Object{{"unit", row.unit}, {"median", row.scale * row.samples.median()},
                                       {"min", row.scale * row.samples.least()}, {"max", row.scale * row.samples.most()}};
@@ -162,8 +202,8 @@ int run() {
   for (const Row &row : rows)
     outs() << format("%-34s %10.1f %10.1f %10.1f  %s\n", row.name, row.scale * row.samples.median(),
                      row.scale * row.samples.least(), row.scale * row.samples.most(), row.unit);
-  outs() << format("bytes read per token %.1f MB (weights %.1f, cache %.1f); step overhead outside kernels %.1f us; load %.1f ms\n",
-                   tokenBytes / 1e6, weightBytes / 1e6, cacheBytes / 1e6, overhead, loadSeconds * 1e3);
+  outs() << format("bytes read per token %.1f MB (weights %.1f, cache %.1f); fork of %u tokens; load %.1f ms\n",
+                   tokenBytes / 1e6, weightBytes / 1e6, cacheBytes / 1e6, forkTokens, loadSeconds * 1e3);
   return 0;
 }
 

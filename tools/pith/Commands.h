@@ -18,7 +18,11 @@ struct Command {
   int (*run)();
 };
 
-extern Command compileCommand, runCommand, testCommand, generateCommand, evalCommand, benchCommand, versionCommand;
+extern Command compileCommand, runCommand, testCommand, generateCommand, evalCommand, benchCommand, inspectCommand,
+    debugCompareCommand, versionCommand;
+
+/// Prints what may stand in the place of the last of `words`, which follow `pith` on a command line. For shells.
+int complete(llvm::ArrayRef<char *> words);
 
 /// Reads the command line (again). The linker, which a compilation runs in this process, resets every option of LLVM's
 /// command line library to its default.

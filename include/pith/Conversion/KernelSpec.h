@@ -27,11 +27,13 @@ mlir::FailureOr<cpu::LinearLayout> readLinearLayout(mlir::DictionaryAttr layout,
                                                     EmitError emitError);
 
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::LinearSpec &spec);
-mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::LinearLayout &layout, float scale);
+mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::LinearLayout &layout, float scale,
+                                 bool takesRows);
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::NormSpec &spec);
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::RopeSpec &spec);
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::CacheLayout &spec);
 mlir::DictionaryAttr toAttribute(mlir::MLIRContext *context, const cpu::AttentionSpec &spec);
+mlir::DictionaryAttr toTapAttribute(mlir::MLIRContext *context, const cpu::NormSpec &spec);
 
 /// Builds the kernel that `spec` asks for. Null, after a diagnostic, if it does not describe one.
 mlir::func::FuncOp buildKernel(mlir::ModuleOp module, const cpu::Machine &machine, mlir::DictionaryAttr spec,

@@ -11,6 +11,7 @@
 #include "mlir/Pass/PassManager.h"
 #include "pith/Codegen/CPU/Kernels.h"
 #include "pith/Dialect/Pith/IR/Pith.h"
+#include "pith/Dialect/Pith/IR/StepEntry.h"
 
 namespace pith {
 
@@ -21,10 +22,10 @@ namespace pith {
 constexpr llvm::StringLiteral kMachineAttr = "pith.machine";
 /// On a kernel's declaration: a dictionary with all that its body depends on.
 constexpr llvm::StringLiteral kKernelAttr = "pith.kernel";
-/// On a step entry: rows of one step at most; and the largest number of positions that the model's tables
-/// allow.
-constexpr llvm::StringLiteral kMaxRowsAttr = "pith.max_rows";
-constexpr llvm::StringLiteral kPositionsAttr = "pith.positions";
+/// On a step entry: the places where hidden states can be seen, as the manifest has them; and the floats of a row
+/// that can stand for a token's embedding.
+constexpr llvm::StringLiteral kTapsAttr = "pith.taps";
+constexpr llvm::StringLiteral kEmbeddingRowsAttr = "pith.embedding_rows";
 /// On the module behind the phase `kernels`: what the manifest says of entries and state.
 constexpr llvm::StringLiteral kManifestAttr = "pith.manifest";
 

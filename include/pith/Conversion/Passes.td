@@ -14,11 +14,37 @@ include "mlir/Pass/PassBase.td"
 // The phase `schedule`, in this order (buildSchedule)
 //===----------------------------------------------------------------------===//
 
+def MarkTaps : Pass<"pith-mark-taps", "::mlir::ModuleOp"> {
+  let summary = "mark the places where a step's hidden states can be seen";
+  let description = [{
+    In step entries with blocks: the residual stream in front of every block, behind its attention where all of the
+    stream passes one value there, behind every block, and behind the final norm. The places are numbered in the stream's
+    order; the entry's attribute `pith.taps` says which number a place has, -1 where there is none.
+  }];
+}
+
 def InlineBlocks : Pass<"pith-inline-blocks", "::mlir::ModuleOp"> {
   let summary = "put the contents of blocks in their place";
   let description = [{
     Every pass that works block by block has run; what follows sees an entry as one straight line of operations.
   }];
+}
+
+def ExposeValues : Pass<"pith-expose-values", "::mlir::ModuleOp"> {
+  let summary = "make values inside exported graphs outputs of their entries";
+  let description = [{
+    For comparing two ways to compile the same graph (`pith debug-compare`): what operations of an entry of kind "invoke" give
+    becomes further outputs, in program order, named by operation and node. With `blocks-only`, only what blocks give;
+    else blocks are put in their place first. Constants and views of other values are left out.
+
+    ```mlir
+    %0 = pith.softmax %x … loc("node_7")
+    return %y
+    // becomes
+    return %y, %0        // output named "pith.softmax node_7"
+    ```
+  }];
+  let options = [Option<"blocksOnly", "blocks-only", "bool", "false", "only what blocks give">];
 }
 
 def LimitRows : Pass<"pith-limit-rows", "::mlir::ModuleOp"> {

@@ -33,6 +33,9 @@ enum class Precision {
   Balanced ///< may quantize activations to int8 against 4- and 8-bit weights
 };
 
+/// Which values inside the exported graph become outputs of its entry.
+enum class Expose { None, Blocks, All };
+
 struct CompileOptions {
   std::string input;              ///< .onnx, or .mlir printed after phase `from`
   std::string output;             ///< file to write; "-" is standard output (text only)
@@ -49,6 +52,7 @@ struct CompileOptions {
   int64_t maxRows = 512;          ///< rows of a step that the generated code takes at once
   std::string cacheElement = "auto";
   bool check = false;             ///< only import, to say everything that stands in the way; writes no file
+  Expose expose = Expose::None;   ///< after the phase raise
   bool invokeOnly = false;        ///< do not derive a step entry
   std::function<void(llvm::StringRef phase)> progress; ///< called as each phase begins; may be empty
 };

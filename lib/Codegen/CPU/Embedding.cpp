@@ -12,6 +12,7 @@
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
 #include "LinearPanel.h"
+#include "pith/executable.h"
 #include "llvm/ADT/StringExtras.h"
 
 using namespace mlir;
@@ -20,8 +21,9 @@ using namespace pith::cpu;
 namespace {
 class EmbeddingKernel {
 public:
-  EmbeddingKernel(KernelBuilder &k, const LinearLayout &layout, float scale, ArrayRef<Value> arguments)
-      : k(k), shape(layout), scale(scale), context(arguments[0]), thread(arguments[1]), tokens(arguments[2]),
+  EmbeddingKernel(KernelBuilder &k, const LinearLayout &layout, float scale, bool takesRows,
+                  ArrayRef<Value> arguments)
+      : k(k), shape(layout), scale(scale), takesRows(takesRows), context(arguments[0]), thread(arguments[1]), tokens(arguments[2]),
         weights(arguments[3]), out(arguments[4]), rows(arguments[5]) {}
   void build();
 
@@ -30,10 +32,13 @@ private:
                  Value zero);
   void copyBlock(Value panel, Value lane, Value block, int64_t columns, Value out);
   SmallVector<Value> loadElements(Value line, Value lane);
+  void copyTableRow(Value r, Value out);
+  void copyGivenRow(Value from, Value out);
 
   KernelBuilder &k;
   PanelShape shape;
   float scale;
+  bool takesRows;
   Value context, thread, tokens, weights, out, rows;
 };
 } // namespace
@@ -105,33 +110,54 @@ void EmbeddingKernel::copyBlock(Value panel, Value lane, Value block, int64_t co
   copyLines(lines, shape.blockLines, lane, k.at(out, k.mul(block, shape.block * 4)), columns, factor, zero);
 }
 
+void EmbeddingKernel::copyTableRow(Value r, Value out) {
+  Value token = k.zext(k.load(k.i32, k.at(tokens, k.mul(r, 4))), k.i64);
+  Value panel = k.at(weights, k.mul(k.div(token, PanelShape::rows), shape.bytes()));
+  Value lane = k.rem(token, PanelShape::rows);
+  if (!shape.integers) {
+    Value factor = scale == 1.0f ? Value() : k.constant(k.f32, scale);
+    return copyLines(panel, shape.lines, lane, out, shape.k, factor, Value());
+  }
+  int64_t whole = shape.k / shape.block;
+  k.loop(k.index(0), k.index(whole), 1, [&](Value block) { copyBlock(panel, lane, block, shape.block, out); });
+  if (whole < shape.blocks)
+    copyBlock(panel, lane, k.index(whole), shape.k - whole * shape.block, out);
+}
+
+void EmbeddingKernel::copyGivenRow(Value from, Value out) {
+  k.loop(k.index(0), k.index(shape.k * 4), 4, [&](Value bytes) {
+    Value value = k.load(k.f32, k.at(from, bytes));
+    k.store(scale == 1.0f ? value : k.fmul(value, k.constant(k.f32, scale)), k.at(out, bytes));
+  });
+}
+
 void EmbeddingKernel::build() {
   auto range = k.share(context, thread, rows);
-  k.loop(range.begin, range.end, 1, [&](Value r) {
-    Value token = k.zext(k.load(k.i32, k.at(tokens, k.mul(r, 4))), k.i64);
-    Value panel = k.at(weights, k.mul(k.div(token, PanelShape::rows), shape.bytes()));
-    Value lane = k.rem(token, PanelShape::rows);
-    Value to = k.at(out, k.mul(r, shape.k * 4));
-    if (!shape.integers) {
-      Value factor = scale == 1.0f ? Value() : k.constant(k.f32, scale);
-      return copyLines(panel, shape.lines, lane, to, shape.k, factor, Value());
-    }
-    int64_t whole = shape.k / shape.block;
-    k.loop(k.index(0), k.index(whole), 1,
-           [&](Value block) { copyBlock(panel, lane, block, shape.block, to); });
-    if (whole < shape.blocks)
-      copyBlock(panel, lane, k.index(whole), shape.k - whole * shape.block, to);
+  auto overRows = [&](llvm::function_ref<void(Value r, Value out)> body) {
+    k.loop(range.begin, range.end, 1, [&](Value r) { body(r, k.at(out, k.mul(r, shape.k * 4))); });
+  };
+  auto fromTable = [&] { overRows([&](Value r, Value to) { copyTableRow(r, to); }); };
+  if (!takesRows)
+    return fromTable();
+  Value given = k.laterPointer(context, offsetof(pith_exec_context, embedding_rows));
+  k.ifThen(k.isNull(given), fromTable, [&] {
+    overRows([&](Value r, Value to) {
+      Value from = k.load(k.ptr, k.at(given, k.mul(r, 8)));
+      k.ifThen(
+          k.isNull(from), [&] { copyTableRow(r, to); }, [&] { copyGivenRow(from, to); });
+    });
   });
 }
 
 func::FuncOp pith::cpu::getOrCreateEmbedding(ModuleOp module, const Machine &, const LinearLayout &layout,
-                                             float scale) {
+                                             float scale, bool takesRows) {
   static const char *const formats[] = {"f32", "f16", "bf16", "int8", "int4"};
   std::string name = std::string("embedding_") + formats[int(layout.format)] + "_" +
                      std::to_string(layout.n) + "x" + std::to_string(layout.k) + "_block" +
                      std::to_string(layout.block) + (layout.zeroPoints ? "_zeros" : "") + (layout.wideScales ? "_wide" : "") + "_" +
-                     llvm::utohexstr(llvm::bit_cast<uint32_t>(scale), /*LowerCase=*/true);
+                     llvm::utohexstr(llvm::bit_cast<uint32_t>(scale), /*LowerCase=*/true) +
+                     (takesRows ? "_rows" : "");
   return getOrCreateKernel(module, name, 3, 1, [&](KernelBuilder &k, ArrayRef<Value> arguments) {
-    EmbeddingKernel(k, layout, scale, arguments).build();
+    EmbeddingKernel(k, layout, scale, takesRows, arguments).build();
   });
 }

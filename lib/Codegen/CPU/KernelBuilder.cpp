@@ -299,6 +299,17 @@ Value KernelBuilder::threads(Value context) {
   return zext(load(i32, at(context, int64_t(offsetof(pith_exec_context, threads)))), i64);
 }
 
+Value KernelBuilder::isNull(Value pointer) {
+  return LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::eq, pointer, LLVM::ZeroOp::create(b, loc, ptr));
+}
+
+Value KernelBuilder::laterPointer(Value context, int64_t offset) {
+  Value size = zext(load(i32, at(context, int64_t(offsetof(pith_exec_context, struct_size)))), i64);
+  return ifElse(
+      lessThan(size, offset + 8), {ptr}, [&] { return Values{LLVM::ZeroOp::create(b, loc, ptr).getResult()}; },
+      [&] { return Values{load(ptr, at(context, offset))}; })[0];
+}
+
 KernelBuilder::Range KernelBuilder::share(Value context, Value thread, Value count) {
   Value team = threads(context);
   Value me = thread.getType() == i64 ? thread : zext(thread, i64);

@@ -130,6 +130,9 @@ public:
   struct Range { Value begin, end; };
   Range share(Value context, Value thread, Value count);
   Value threads(Value context);                                  // i64
+  /// A pointer of the context that an older runtime's struct does not reach; null there.
+  Value laterPointer(Value context, int64_t offset);
+  Value isNull(Value pointer);
   void barrier(Value context, Value thread);
 
 private:

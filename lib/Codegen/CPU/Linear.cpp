@@ -14,8 +14,12 @@
 // whose distance suits the cache. After it each row of a tile passes the epilogue: bias, activation, gate,
 // residual.
 //
+// Tiles of all sizes form a row's sums in one order, so that a row's results do not depend on the others; the
+// deterministic mode (pith_exec_context.flags) takes them for few rows, too.
+//
 //===----------------------------------------------------------------------===//
 #include "LinearPrologue.h"
+#include "pith/executable.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
@@ -89,6 +93,7 @@ private:
   LinearTile sums;
   const Machine &machine;
   bool stream = false;  // the regime being built
+  LinearTile::Order order = {1, true};
   int64_t together = 1; // panels whose sums are in registers at the same time
   Value context, thread, x, weights, out, scratch, normScale, normBias, bias, residual, rows;
   Value sumBuffer, ownRow;
@@ -151,7 +156,7 @@ void LinearKernel::computeTile(int64_t tileRows, Value prepared, int64_t prepare
   }
   for (int64_t first = 0; first < panels; first += together) {
     auto results = sums.sums(tileRows, ArrayRef<Value>(addresses).slice(first, together), prepared,
-                             preparedBytes, stream);
+                             preparedBytes, stream, order);
     for (int64_t r = 0; r < tileRows; ++r)
       for (int64_t p = 0; p < together; ++p)
         k.store(results[r * together + p], k.at(sumBuffer, (r * panels + first + p) * 64), 64);
@@ -181,6 +186,7 @@ void LinearKernel::buildStream() {
     // well; two panels halve them. (Integers: unpacking keeps the load ports free, and one panel was measured
     // to be faster.)
     together = count > 2 && !shape.integers ? tile.panels : 1;
+    order = LinearTile::Order::fastest(count, together);
     auto range = k.share(context, thread, k.index(groups()));
     k.loop(range.begin, range.end, 1, [&](Value group) {
       computeTile(count, prepared, preparedBytes, group, k.index(0), k.index(count));
@@ -208,6 +214,7 @@ void LinearKernel::buildStream() {
 void LinearKernel::buildTiles() {
   stream = false;
   together = tile.panels;
+  order = LinearTile::Order::fastest(tile.rows, tile.panels); // of the rows that do not fill a tile, too
   prepareRows();
   // Tiles of one group after the other, cut into equal shares: a thread may begin and end in the middle of a
   // group.
@@ -242,8 +249,15 @@ void LinearKernel::build() {
   sumBuffer = k.stackBuffer(std::max(tile.rows, streamRows) * panels * 64);
   if (!directRows())
     ownRow = k.stackBuffer(row.bytes);
-  k.ifThen(
-      k.lessThan(rows, streamRows + 1), [&] { buildStream(); }, [&] { buildTiles(); });
+  // The regimes add up in different orders, except in int32.
+  Value few = k.lessThan(rows, streamRows + 1);
+  if (!row.int8) {
+    Value flags = k.load(k.i32, k.at(context, int64_t(offsetof(pith_exec_context, flags))));
+    Value deterministic =
+        arith::AndIOp::create(k.b, k.loc, flags, k.constant(k.i32, double(PITH_EXEC_DETERMINISTIC)));
+    few = arith::AndIOp::create(k.b, k.loc, few, k.equal(deterministic, 0));
+  }
+  k.ifThen(few, [&] { buildStream(); }, [&] { buildTiles(); });
 }
 
 //===----------------------------------------------------------------------===//

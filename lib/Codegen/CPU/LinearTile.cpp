@@ -249,7 +249,10 @@ void LinearTile::multiplyLine(ArrayRef<Values> weights, Value x, int64_t index, 
   }
 }
 
-static int64_t chainsFor(int64_t sums) { return sums == 1 ? 4 : sums <= 4 ? 2 : 1; }
+LinearTile::Order LinearTile::Order::fastest(int64_t rows, int64_t panels) {
+  int64_t sums = rows * panels;
+  return {sums == 1 ? 4 : sums <= 4 ? 2 : 1, /*scaleWeights=*/rows > 2};
+}
 
 static KernelBuilder::Values zeros(KernelBuilder &k, int64_t count, Type element) {
   return KernelBuilder::Values(count, k.constant(k.vec(16, element), 0));
@@ -267,7 +270,7 @@ static KernelBuilder::Values joined(KernelBuilder &k, KernelBuilder::Values sums
 }
 
 LinearTile::Values LinearTile::floatSums(ArrayRef<Value> panels, Value x) {
-  int64_t count = tile.rows * tile.panels, chains = chainsFor(count);
+  int64_t count = tile.rows * tile.panels, chains = tile.order.chains;
   Values sums = overLines(shape.lines, panels, x, zeros(k, count * chains, k.f32),
                           [&](ArrayRef<Value> lines, Value x, int64_t index, Values &sums) {
                             SmallVector<Values> weights;
@@ -281,8 +284,8 @@ LinearTile::Values LinearTile::floatSums(ArrayRef<Value> panels, Value x) {
 /// One block of integer weights, exactly: (code - zero) in f32. For many rows the weights are scaled once,
 /// for few rows the block's sums are.
 LinearTile::Values LinearTile::exactBlock(const Block &block, Values sums) {
-  int64_t count = tile.rows * tile.panels, chains = chainsFor(count);
-  bool scaleWeights = tile.rows > 2;
+  int64_t count = tile.rows * tile.panels, chains = tile.order.chains;
+  bool scaleWeights = tile.order.scaleWeights;
   Values scales, zeroPoints;
   for (int64_t p = 0; p < tile.panels; ++p) {
     scales.push_back(scalesAt(block.scales[p]));
@@ -378,8 +381,8 @@ LinearTile::Values LinearTile::int8Block(const Block &block, Values sums) {
 }
 
 LinearTile::Values LinearTile::sums(int64_t rows, ArrayRef<Value> panels, Value x, int64_t rowBytes,
-                                    bool stream) {
-  tile = {rows, int64_t(panels.size()), rowBytes, stream};
+                                    bool stream, Order order) {
+  tile = {rows, int64_t(panels.size()), rowBytes, stream, order};
   if (!shape.integers)
     return floatSums(panels, x);
   Values sums =

@@ -33,10 +33,18 @@ public:
   LinearTile(KernelBuilder &k, const Machine &machine, const PanelShape &shape, const ActivationRow &row)
       : k(k), machine(machine), shape(shape), row(row) {}
 
+  /// The order in which products are added up. Few sums need several chains each to hide the latency of an
+  /// addition; tiles of one order give a row the same bits whatever their number of rows.
+  struct Order {
+    int64_t chains;    // of every sum in f32
+    bool scaleWeights; // integers: scaled one by one, instead of the block's sum
+    static Order fastest(int64_t rows, int64_t panels);
+  };
+
   /// Sums for `rows` rows from address `x` on, `rowBytes` apart, and the panels at `panels`: rows * panels
   /// vectors of 16 f32, row by row. `stream` is for weights that come from memory: it prefetches them.
   KernelBuilder::Values sums(int64_t rows, llvm::ArrayRef<mlir::Value> panels, mlir::Value x,
-                             int64_t rowBytes, bool stream);
+                             int64_t rowBytes, bool stream, Order order);
 
 private:
   using Value = mlir::Value;
@@ -50,6 +58,7 @@ private:
   struct Shape {
     int64_t rows, panels, rowBytes;
     bool stream;
+    Order order;
   };
   using Step = llvm::function_ref<void(llvm::ArrayRef<Value> lines, Value x, int64_t index, Values &sums)>;
 

@@ -74,8 +74,13 @@ struct LaunchModel : BufferizableOpInterface::ExternalModel<LaunchModel, LaunchO
   LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
                           BufferizationState &state) const {
     auto launch = cast<LaunchOp>(op);
+    Location loc = op->getLoc();
+    auto kernel = SymbolTable::lookupNearestSymbolFrom<func::FuncOp>(op, launch.getKernelAttr());
+    auto spec = kernel ? kernel->getAttrOfType<DictionaryAttr>(kKernelAttr) : DictionaryAttr();
+    auto strides = spec ? spec.getAs<DenseI64ArrayAttr>("strides") : DenseI64ArrayAttr();
     SmallVector<Value> operands, results;
-    for (Value operand : launch.getOperands()) {
+    SmallVector<std::pair<Value, Value>> written; // a dense buffer, and where its elements belong
+    for (auto [i, operand] : llvm::enumerate(launch.getOperands())) {
       if (!isa<TensorType>(operand.getType())) {
         operands.push_back(operand);
         continue;
@@ -83,15 +88,62 @@ struct LaunchModel : BufferizableOpInterface::ExternalModel<LaunchModel, LaunchO
       FailureOr<Value> buffer = getBuffer(rewriter, operand, options, state);
       if (failed(buffer))
         return failure();
+      int64_t position = i;
+      bool takesStride = strides && llvm::is_contained(strides.asArrayRef(), position);
+      bool isOutput = llvm::is_contained(launch.getOutputs(), position);
       operands.push_back(*buffer);
+      if (isAddressable(cast<MemRefType>(buffer->getType()), takesStride))
+        continue;
+      FailureOr<Value> dense = allocateLike(rewriter, loc, *buffer, options);
+      if (failed(dense))
+        return failure();
+      operands.back() = *dense;
+      if (!isOutput || llvm::is_contained(launch.getUpdates(), position))
+        memref::CopyOp::create(rewriter, loc, *buffer, *dense);
+      if (isOutput)
+        written.push_back({*dense, *buffer});
     }
     for (int64_t output : launch.getOutputs())
       if (isa<TensorType>(launch.getOperands()[output].getType()))
         results.push_back(operands[output]);
-    LaunchOp::create(rewriter, op->getLoc(), TypeRange(), launch.getKernelAttr(), operands,
-                     launch.getOutputsAttr(), launch.getUpdatesAttr());
+    LaunchOp::create(rewriter, loc, TypeRange(), launch.getKernelAttr(), operands, launch.getOutputsAttr(),
+                     launch.getUpdatesAttr());
+    for (auto [dense, place] : written) {
+      memref::CopyOp::create(rewriter, loc, dense, place);
+      llvm::replace(results, dense, place);
+    }
     replaceOpWithBufferizedValues(rewriter, op, results);
     return success();
+  }
+
+  /// A kernel sees a pointer, and a row stride where it asks for one. Anything else would be read as dense.
+  static bool isAddressable(MemRefType type, bool takesStride) {
+    if (type.getLayout().isIdentity())
+      return true;
+    SmallVector<int64_t> strides;
+    int64_t offset, dense = 1, rank = type.getRank();
+    if (failed(type.getStridesAndOffset(strides, offset)))
+      return false;
+    for (int64_t d = rank - 1; d >= 0; --d) {
+      if (type.getDimSize(d) == 1)
+        continue; // its stride is never used
+      if (takesStride && d == rank - 2)
+        return rank == 2;
+      if (strides[d] != dense || ShapedType::isDynamic(dense))
+        return false;
+      dense = type.isDynamicDim(d) ? ShapedType::kDynamic : dense * type.getDimSize(d);
+    }
+    return true;
+  }
+
+  static FailureOr<Value> allocateLike(RewriterBase &rewriter, Location loc, Value buffer,
+                                       const BufferizationOptions &options) {
+    auto type = cast<MemRefType>(buffer.getType());
+    SmallVector<Value> sizes;
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        sizes.push_back(memref::DimOp::create(rewriter, loc, buffer, d));
+    return options.createAlloc(rewriter, loc, MemRefType::get(type.getShape(), type.getElementType()), sizes);
   }
 };
 } // namespace

@@ -57,11 +57,17 @@ static FailureOr<DictionaryAttr> describeStep(func::FuncOp entry) {
                            "tensor<?xVxf32>, but this is ")
            << entry.getFunctionType();
   auto maxRows = entry->getAttrOfType<IntegerAttr>(kMaxRowsAttr);
-  return b.getDictionaryAttr(
-      {b.getNamedAttr("kind", b.getStringAttr("step")),
-       b.getNamedAttr("max_rows", maxRows ? maxRows : b.getI64IntegerAttr(ScheduleOptions().maxRows)),
-       b.getNamedAttr("name", b.getStringAttr(entry.getSymName())),
-       b.getNamedAttr("vocab", b.getI64IntegerAttr(logits.getDimSize(1)))});
+  // Every kernel and every loop forms a row's sums in an order of its own (linear layers on request).
+  SmallVector<NamedAttribute> fields = {
+      b.getNamedAttr("deterministic", b.getBoolAttr(true)), b.getNamedAttr("kind", b.getStringAttr("step")),
+      b.getNamedAttr("max_rows", maxRows ? maxRows : b.getI64IntegerAttr(ScheduleOptions().maxRows)),
+      b.getNamedAttr("name", b.getStringAttr(entry.getSymName())),
+      b.getNamedAttr("vocab", b.getI64IntegerAttr(logits.getDimSize(1)))};
+  if (Attribute rows = entry->getAttr(kEmbeddingRowsAttr))
+    fields.push_back(b.getNamedAttr("embedding_rows", rows));
+  if (Attribute taps = entry->getAttr(kTapsAttr))
+    fields.push_back(b.getNamedAttr("taps", taps));
+  return b.getDictionaryAttr(fields);
 }
 
 FailureOr<DictionaryAttr> pith::describeEntries(ModuleOp module, ArrayRef<func::FuncOp> entries) {

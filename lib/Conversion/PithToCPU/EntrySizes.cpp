@@ -7,8 +7,10 @@
 #include "EntrySizes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Interfaces/SideEffectInterfaces.h"
 #include "mlir/Transforms/RegionUtils.h"
+#include "pith/Dialect/Pith/IR/Loops.h"
 
 using namespace mlir;
 using namespace pith;
@@ -21,8 +23,35 @@ SizeHoister::SizeHoister(func::FuncOp entry)
 
 SizeHoister::~SizeHoister() { marker->erase(); }
 
+/// The size of a dimension that a loop's buffer has before, in and after each round.
+static Value fixedSize(memref::DimOp dim) {
+  Value buffer = dim.getSource();
+  std::optional<int64_t> i = dim.getConstantIndex();
+  while (i) {
+    scf::ForOp loop;
+    if (auto argument = dyn_cast<BlockArgument>(buffer)) {
+      loop = dyn_cast<scf::ForOp>(argument.getOwner()->getParentOp());
+      if (loop && loop->hasAttr(kFixedSizesAttr))
+        buffer = loop.getTiedLoopInit(argument)->get();
+    } else if ((loop = buffer.getDefiningOp<scf::ForOp>()) && loop->hasAttr(kFixedSizesAttr)) {
+      buffer = loop.getInits()[cast<OpResult>(buffer).getResultNumber()];
+    }
+    if (!loop || !loop->hasAttr(kFixedSizesAttr))
+      break;
+  }
+  auto alloc = buffer.getDefiningOp<memref::AllocOp>();
+  return alloc && i && alloc.getType().isDynamicDim(*i)
+             ? alloc.getDynamicSizes()[alloc.getType().getDynamicDimIndex(*i)]
+             : Value();
+}
+
 LogicalResult SizeHoister::hoist(Value size) {
   Operation *op = size.getDefiningOp();
+  if (auto dim = dyn_cast_or_null<memref::DimOp>(op))
+    if (Value fixed = fixedSize(dim)) {
+      dim.replaceAllUsesWith(fixed); // whoever has asked may still hold the operation
+      return hoist(fixed);
+    }
   if (!op) // an argument of a loop is not known
     return success(cast<BlockArgument>(size).getOwner() == block);
   if (done.contains(op))

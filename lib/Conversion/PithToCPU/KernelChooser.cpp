@@ -328,6 +328,22 @@ bool KernelChooser::chooseLinear(LinearOp op) {
 // The others
 //===----------------------------------------------------------------------===//
 
+/// Whether the data of `tokens` goes into this embedding and nowhere else.
+static bool isAllThatReads(Value tokens, EmbeddingOp op) {
+  Operation *reader = nullptr;
+  for (Operation *user : tokens.getUsers()) {
+    if (isa<tensor::DimOp>(user))
+      continue;
+    if (reader)
+      return false;
+    reader = user;
+  }
+  if (reader == op)
+    return true;
+  return reader && isa<arith::ExtSIOp, arith::TruncIOp, arith::IndexCastOp, ReshapeOp>(reader) &&
+         reader->getNumResults() == 1 && isAllThatReads(reader->getResult(0), op);
+}
+
 bool KernelChooser::chooseEmbedding(EmbeddingOp op) {
   if (!isF32(op.getResult()))
     return stay(op, "result is not f32");
@@ -367,7 +383,10 @@ bool KernelChooser::chooseEmbedding(EmbeddingOp op) {
   call.out(t.empty({rows, t.fixed(part->layout.k)}, t.f32));
   call.sizes.push_back(t.size(rows));
   float scale = op.getScale().convertToFloat();
-  Value result = launch(t, toAttribute(module.getContext(), part->layout, scale), call)[0];
+  bool takesRows = checked && isToken && isAllThatReads(function.getArgument(0), op);
+  if (takesRows)
+    function->setAttr(kEmbeddingRowsAttr, b.getI64IntegerAttr(part->layout.k));
+  Value result = launch(t, toAttribute(module.getContext(), part->layout, scale, takesRows), call)[0];
   if (!checked) {
     Value size = t.idx(part->layout.n), zero = t.number(t.f32, 0);
     result = t.compute({rows, t.fixed(part->layout.k)}, t.f32, {result, ids}, {t.identity(2), t.map(2, {0})},
@@ -407,13 +426,23 @@ bool KernelChooser::chooseNorm(Operation *op) {
   spec.k = channels;
   spec.bias = bool(bias);
   Dims shape = t.dims(x);
-  OpFoldResult rows = t.product(ArrayRef(shape).drop_back());
+  // A norm of each head reads rows of heads: they may be columns of a fused projection.
+  Value source = x;
+  if (auto reshape = x.getDefiningOp<ReshapeOp>()) {
+    auto from = cast<RankedTensorType>(reshape.getSource().getType());
+    if (from.getRank() > 1 && !from.isDynamicDim(from.getRank() - 1) &&
+        from.getShape().back() % channels == 0) {
+      source = reshape.getSource();
+      spec.heads = from.getShape().back() / channels;
+    }
+  }
+  OpFoldResult rows = t.product(ArrayRef(t.dims(source)).drop_back());
   Call call;
-  call.in(rows2D(t, x));
+  call.in(rows2D(t, source));
   call.in(scale);
   if (bias)
     call.in(bias);
-  call.out(t.empty({rows, t.fixed(channels)}, t.f32));
+  call.out(t.empty({rows, t.fixed(spec.heads * channels)}, t.f32));
   call.sizes.push_back(t.size(rows));
   Value result = launch(t, toAttribute(module.getContext(), spec), call)[0];
   op->getResult(0).replaceAllUsesWith(t.as(t.reshape(result, shape), op->getResult(0).getType()));
@@ -446,6 +475,26 @@ bool KernelChooser::chooseRope(RopeOp op) {
   op.getResult().replaceAllUsesWith(t.as(t.reshape(result, shape), op.getResult().getType()));
   op.erase();
   return true;
+}
+
+void KernelChooser::chooseTap(TapOp op) {
+  OpBuilder b(op);
+  TensorBuilder t(b, op.getLoc());
+  cpu::NormSpec spec;
+  spec.kind = cpu::Norm::None;
+  if (std::optional<StringRef> norm = op.getNorm())
+    spec.kind = *norm == "rms" ? cpu::Norm::RMS : cpu::Norm::Layer;
+  spec.k = cast<RankedTensorType>(op.getX().getType()).getShape().back();
+  spec.epsilon = op.getEpsilon() ? op.getEpsilon()->convertToFloat() : 0;
+  spec.bias = bool(op.getBias());
+  Call call;
+  call.in(rows2D(t, op.getX()));
+  for (Value vector : {op.getScale(), op.getBias()})
+    if (vector)
+      call.in(vector);
+  call.sizes.push_back(t.idx(op.getSlot()));
+  launch(t, toTapAttribute(module.getContext(), spec), call);
+  op.erase();
 }
 
 StateOp KernelChooser::stateOf(Value cache) {

@@ -27,6 +27,7 @@ public:
   bool chooseRope(RopeOp op);
   bool chooseAppend(KVAppendOp op);
   bool chooseCacheAttention(CacheAttentionOp op);
+  void chooseTap(TapOp op);
 
 private:
   struct Part {

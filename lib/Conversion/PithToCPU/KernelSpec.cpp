@@ -48,6 +48,13 @@ public:
         .number("value_dim", c.valueDim)
         .number("layer_offset", c.layerOffset);
   }
+  Writer &norm(const NormSpec &spec) {
+    return text("norm", normNames[static_cast<int>(spec.kind)])
+        .number("k", spec.k)
+        .number("heads", spec.heads)
+        .real("epsilon", spec.epsilon)
+        .flag("bias", spec.bias);
+  }
   DictionaryAttr done() { return b.getDictionaryAttr(entries); }
 
 private:
@@ -104,6 +111,15 @@ public:
     l.glu = flag("glu");
     return l;
   }
+  NormSpec norm() {
+    NormSpec spec;
+    spec.kind = choice<Norm>("norm", normNames);
+    spec.k = number("k", 1);
+    spec.heads = number("heads", 1);
+    spec.epsilon = real("epsilon");
+    spec.bias = flag("bias");
+    return spec;
+  }
   CacheLayout cache() {
     CacheLayout c;
     c.element = choice<CacheLayout::Element>("element", elementNames);
@@ -146,17 +162,21 @@ DictionaryAttr pith::toAttribute(MLIRContext *context, const LinearSpec &spec) {
       .done();
 }
 
-DictionaryAttr pith::toAttribute(MLIRContext *context, const LinearLayout &layout, float scale) {
-  return Writer(context, "embedding").layout(layout).real("scale", scale).done();
+DictionaryAttr pith::toAttribute(MLIRContext *context, const LinearLayout &layout, float scale,
+                                 bool takesRows) {
+  return Writer(context, "embedding")
+      .layout(layout)
+      .real("scale", scale)
+      .flag("takes_rows", takesRows)
+      .done();
 }
 
 DictionaryAttr pith::toAttribute(MLIRContext *context, const NormSpec &spec) {
-  return Writer(context, "norm")
-      .text("norm", normNames[static_cast<int>(spec.kind)])
-      .number("k", spec.k)
-      .real("epsilon", spec.epsilon)
-      .flag("bias", spec.bias)
-      .done();
+  return Writer(context, "norm").norm(spec).strides({0}).done();
+}
+
+DictionaryAttr pith::toTapAttribute(MLIRContext *context, const NormSpec &spec) {
+  return Writer(context, "tap").norm(spec).strides({0}).done();
 }
 
 DictionaryAttr pith::toAttribute(MLIRContext *context, const RopeSpec &spec) {
@@ -219,15 +239,14 @@ func::FuncOp pith::buildKernel(ModuleOp module, const Machine &machine, Dictiona
   if (kind == "embedding") {
     LinearLayout layout = r.layout();
     float scale = r.real("scale");
-    return r.failed ? func::FuncOp() : getOrCreateEmbedding(module, machine, layout, scale);
+    bool takesRows = r.flag("takes_rows");
+    return r.failed ? func::FuncOp() : getOrCreateEmbedding(module, machine, layout, scale, takesRows);
   }
-  if (kind == "norm") {
-    NormSpec spec;
-    spec.kind = r.choice<Norm>("norm", normNames);
-    spec.k = r.number("k", 1);
-    spec.epsilon = r.real("epsilon");
-    spec.bias = r.flag("bias");
-    return r.failed ? func::FuncOp() : getOrCreateNorm(module, machine, spec);
+  if (kind == "norm" || kind == "tap") {
+    NormSpec spec = r.norm();
+    if (r.failed)
+      return {};
+    return kind == "tap" ? getOrCreateTap(module, machine, spec) : getOrCreateNorm(module, machine, spec);
   }
   if (kind == "rope") {
     RopeSpec spec;

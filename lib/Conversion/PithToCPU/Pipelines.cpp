@@ -7,6 +7,7 @@
 #include "StepIndices.h"
 #include "mlir/Conversion/MathToFuncs/MathToFuncs.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassOptions.h"
 #include "mlir/Transforms/Passes.h"
 #include "pith/Conversion/Passes.h"
@@ -30,14 +31,18 @@ struct LimitRows : pith::impl::LimitRowsBase<LimitRows> {
       if (auto kind = entry->getAttrOfType<StringAttr>(pith::kEntryAttr); kind && kind.getValue() == "step") {
         OpBuilder b(entry);
         entry->setAttr(pith::kMaxRowsAttr, b.getI64IntegerAttr(maxRows));
-        if (!entry->hasAttr(pith::kPositionsAttr))
-          entry->setAttr(pith::kPositionsAttr, b.getI64IntegerAttr(pith::positionLimit(entry)));
+        // Raising may have found a limit of its own; 0 is none.
+        int64_t limit = pith::positionLimit(entry);
+        if (auto known = entry->getAttrOfType<IntegerAttr>(pith::kPositionsAttr); known && known.getInt() > 0)
+          limit = limit > 0 ? std::min(limit, known.getInt()) : known.getInt();
+        entry->setAttr(pith::kPositionsAttr, b.getI64IntegerAttr(limit));
       }
   }
 };
 } // namespace
 
 void pith::buildSchedule(OpPassManager &pm, const ScheduleOptions &options) {
+  pm.addPass(createMarkTaps());
   pm.addPass(createInlineBlocks());
   LimitRowsOptions limit;
   limit.maxRows = options.maxRows;
@@ -56,6 +61,7 @@ void pith::buildSchedule(OpPassManager &pm, const ScheduleOptions &options) {
 
 void pith::buildKernels(OpPassManager &pm) {
   pm.addPass(createBufferizeEntries());
+  pm.addPass(memref::createResolveRankedShapeTypeResultDimsPass());
   pm.addPass(createCanonicalizerPass());
   pm.addPass(createCSEPass());
   pm.addPass(createLinalgToTeamLoops());

@@ -34,16 +34,21 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
   }
 
   void convert(func::FuncOp function, KernelChooser &chooser) {
-    // The cache's operations have no plain form: kernels run them in the reference pipeline, too.
+    // The cache's operations and taps have no plain form: kernels run them in the reference pipeline, too.
     SmallVector<Operation *> ops, states;
     if (!stateOnly) {
       // Linears first, so that they can take the norms before them.
-      function.walk([&](LinearOp op) { ops.push_back(op); });
+      // A kernel runs on the whole team, which a loop or a branch inside the entry does not.
+      auto isTop = [&](Operation *op) { return op->getBlock() == &function.front(); };
+      function.walk([&](LinearOp op) {
+        if (isTop(op))
+          ops.push_back(op);
+      });
       for (Operation *op : ops)
         chooser.chooseLinear(cast<LinearOp>(op));
       ops.clear();
       function.walk([&](Operation *op) {
-        if (isa<EmbeddingOp, RMSNormOp, LayerNormOp, RopeOp>(op))
+        if (isa<EmbeddingOp, RMSNormOp, LayerNormOp, RopeOp>(op) && isTop(op))
           ops.push_back(op);
       });
       for (Operation *op : ops) {
@@ -56,7 +61,7 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
       }
     }
     function.walk([&](Operation *op) {
-      if (isa<KVAppendOp, CacheAttentionOp, CacheOp>(op))
+      if (isa<KVAppendOp, CacheAttentionOp, CacheOp, TapOp>(op))
         states.push_back(op);
     });
     SmallVector<Operation *> done;
@@ -66,6 +71,8 @@ struct ConvertPithToCPU : pith::impl::ConvertPithToCPUBase<ConvertPithToCPU> {
           done.push_back(op);
       } else if (auto attention = dyn_cast<CacheAttentionOp>(op)) {
         chooser.chooseCacheAttention(attention);
+      } else if (auto tap = dyn_cast<TapOp>(op)) {
+        chooser.chooseTap(tap);
       } else {
         done.push_back(op);
       }

@@ -88,6 +88,7 @@ private:
   bool hasKnownSize(memref::AllocOp op, Product &size);
   void place(SizeClass &sizeClass);
   void rewrite();
+  Value sizesArePossible();
   Value index(int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); }
 
   func::FuncOp entry;
@@ -104,10 +105,10 @@ bool Planner::hasKnownSize(memref::AllocOp op, Product &size) {
   for (int64_t d : type.getShape())
     if (!ShapedType::isDynamic(d))
       size.number *= d;
-  for (Value d : op.getDynamicSizes()) {
-    if (failed(hoister.hoist(d)))
+  for (OpOperand &d : op.getDynamicSizesMutable()) {
+    if (failed(hoister.hoist(d.get())))
       return false;
-    size.multiply(d);
+    size.multiply(d.get());
   }
   return true;
 }
@@ -194,6 +195,26 @@ void Planner::place(SizeClass &sizeClass) {
   }
 }
 
+/// Sizes that data says may be negative, or so large that their products overflow.
+Value Planner::sizesArePossible() {
+  Type f64 = b.getF64Type();
+  auto number = [&](double value) -> Value {
+    return arith::ConstantOp::create(b, loc, b.getFloatAttr(f64, value));
+  };
+  Value possible = arith::ConstantIntOp::create(b, loc, 1, 1);
+  auto demand = [&](Value condition) { possible = arith::AndIOp::create(b, loc, possible, condition); };
+  for (SizeClass &sizeClass : classes) {
+    Value bytes = number(static_cast<double>(sizeClass.bytes));
+    for (Value factor : sizeClass.factors) {
+      demand(arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, factor, index(0)));
+      Value asInteger = arith::IndexCastOp::create(b, loc, b.getI64Type(), factor);
+      bytes = arith::MulFOp::create(b, loc, bytes, arith::SIToFPOp::create(b, loc, f64, asInteger));
+    }
+    demand(arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT, bytes, number(0x1p46)));
+  }
+  return possible;
+}
+
 void Planner::rewrite() {
   b.setInsertionPoint(hoister.marker);
   Value total = index(0);
@@ -210,6 +231,8 @@ void Planner::rewrite() {
     sizeClass.base = total;
     total = arith::AddIOp::create(b, loc, total, arith::MulIOp::create(b, loc, unit, index(sizeClass.bytes)));
   }
+  if (hoister.dependsOnData)
+    total = arith::SelectOp::create(b, loc, sizesArePossible(), total, index(-1));
   Value workspace = entry.front().addArgument(MemRefType::get({ShapedType::kDynamic}, b.getI8Type()), loc);
   for (auto [number, sizeClass] : llvm::enumerate(classes))
     for (Buffer &buffer : sizeClass.buffers) {

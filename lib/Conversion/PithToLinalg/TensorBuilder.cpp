@@ -114,7 +114,8 @@ OpFoldResult pith::getDim(OpBuilder &b, Location loc, Value tensor, int64_t i) {
     return op.getMixedOutputShape()[i];
   if (auto op = dyn_cast_or_null<tensor::CollapseShapeOp>(def)) {
     OpFoldResult size = b.getIndexAttr(1);
-    for (int64_t source : op.getReassociationIndices()[i])
+    SmallVector<ReassociationIndices> groups = op.getReassociationIndices(); // lives as long as the loop
+    for (int64_t source : groups[i])
       size = multiply(b, loc, size, getDim(b, loc, op.getSrc(), source));
     return size;
   }

@@ -32,6 +32,14 @@ Tensor layerNorm(Node &node, const Tensor &x, const Tensor &scale, const Tensor 
 /// Mean and 1 / sqrt(variance + epsilon) over the dimensions from `axis` on, in f32.
 std::pair<Tensor, Tensor> moments(Node &node, const Tensor &x, int64_t axis, float epsilon, bool centered);
 
+/// log(softmax(x)) along an axis.
+Tensor logSoftmax(Importer &im, const Tensor &x, int64_t axis);
+
+/// A function that recurrent ops name, and how many parameters it takes; -1: there is no such.
+Tensor applyActivation(Node &node, llvm::StringRef name, const Tensor &x, std::optional<double> alpha,
+                       std::optional<double> beta);
+int activationParameters(llvm::StringRef name);
+
 /// [batch, heads, length, channels] as [batch, length, heads * channels], and back.
 Tensor toTokenMajor(Importer &im, const Tensor &x);
 Tensor toHeadMajor(Importer &im, const Tensor &x, int64_t heads);

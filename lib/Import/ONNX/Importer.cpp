@@ -8,6 +8,7 @@
 #include "pith/Import/ONNX/Import.h"
 
 #include "Node.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
@@ -21,6 +22,16 @@ using namespace pith::onnx;
 
 /// The versions of the standard's ops whose meaning the handlers know.
 static constexpr int64_t kOldestOpset = 7, kNewestOpset = 28;
+
+/// Ops that mean in older versions what they mean since. Others broadcast or keep statistics differently.
+static bool isOldAsItIs(StringRef op) {
+  static const llvm::StringSet<> names = {"Abs",     "Ceil",    "Constant", "Elu",     "Exp",
+                                          "Flatten", "Floor",    "Gather",  "Identity", "LeakyRelu",  "Log",     "MatMul",
+                                          "Neg",     "Not",      "Reciprocal", "Relu",     "Selu",    "Shape",
+                                          "Sigmoid", "Size",     "Softmax", "Softplus", "Softsign",   "Sqrt",    "Squeeze",
+                                          "Tanh",    "Transpose", "Unsqueeze"};
+  return names.contains(op);
+}
 
 Importer::Importer(MLIRContext *context, Model &model)
     : context(context), model(model), builder(context), loc(UnknownLoc::get(context)) {}
@@ -36,7 +47,7 @@ bool Importer::readOpsets() {
   for (const proto::OperatorSetIdProto &set : model.proto().opset_import()) {
     StringRef domain = set.domain() == "ai.onnx" ? StringRef() : StringRef(set.domain());
     opsets[domain] = set.version();
-    if (domain.empty() && (set.version() < kOldestOpset || set.version() > kNewestOpset)) {
+    if (domain.empty() && (set.version() < 1 || set.version() > kNewestOpset)) {
       error(main.getLoc()) << "the model uses opset " << set.version() << "; supported are " << kOldestOpset << " to "
                            << kNewestOpset;
       good = false;
@@ -124,6 +135,10 @@ void Importer::importNode(Node &node) {
     diagnostic << ")";
     return;
   }
+  if (node.domain().empty() && node.opset < kOldestOpset && !isOldAsItIs(node.op())) {
+    node.error() << "this op is supported from opset " << kOldestOpset << " on";
+    return;
+  }
   for (Val *val : node.inputs)
     if (val && val->broken) {
       node.failed = true; // reported where it broke
@@ -191,7 +206,8 @@ void Importer::importNodes(const Nodes &nodes, Scope &scope, const llvm::StringM
 
 OwningOpRef<ModuleOp> Importer::run() {
   context->loadDialect<PithDialect, func::FuncDialect, arith::ArithDialect, math::MathDialect, tensor::TensorDialect,
-                       linalg::LinalgDialect, scf::SCFDialect, cf::ControlFlowDialect>();
+                       bufferization::BufferizationDialect, linalg::LinalgDialect, scf::SCFDialect,
+                       cf::ControlFlowDialect>();
   Location top = NameLoc::get(builder.getStringAttr(model.path()));
   module = ModuleOp::create(top);
   builder.setInsertionPointToEnd(module->getBody());

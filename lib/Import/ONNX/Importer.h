@@ -245,7 +245,6 @@ private:
   std::vector<Val *> insideValues, insideContents;
   std::vector<Expr> insideIndices;
   std::vector<SymbolId> insideSymbols;
-  bool atTop = false; ///< code goes to the top of the body
   std::vector<Shape> inputShapes;
   std::vector<std::unique_ptr<Initializer>> initializers;
   std::map<std::array<const void *, 4>, mlir::FlatSymbolRefAttr> weights; ///< by initializers and type

@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------===//
 
 #include "Node.h"
+#include "Scalar.h"
+#include "llvm/ADT/StringSwitch.h"
 
 using namespace mlir;
 using namespace pith;
@@ -102,14 +104,75 @@ static LogicalResult gatherND(Node &node) {
   return node.done(im.make(node.in(0)->type, im.gatherND(source, indices, batchDims, shape)));
 }
 
-static LogicalResult scatter(Node &node, const Tensor &tuples) {
+enum class Combine { Replace, Add, Mul, Max, Min };
+
+static std::optional<Combine> readReduction(Node &node) {
+  std::string how = node.getString("reduction", "none");
+  std::optional<Combine> combine = llvm::StringSwitch<std::optional<Combine>>(how)
+                                       .Case("none", Combine::Replace)
+                                       .Case("add", Combine::Add)
+                                       .Case("mul", Combine::Mul)
+                                       .Case("max", Combine::Max)
+                                       .Case("min", Combine::Min)
+                                       .Default(std::nullopt);
+  if (!combine)
+    node.error() << "reduction '" << how << "' is unknown";
+  return combine;
+}
+
+static Scalar combined(Combine how, bool isUnsigned, Scalar old, Scalar update) {
+  if (old.type().isInteger(1)) // sums and maxima of truth values are "or", products and minima "and"
+    return how == Combine::Add || how == Combine::Max ? old | update : old & update;
+  switch (how) {
+  case Combine::Replace: return update;
+  case Combine::Add: return old + update;
+  case Combine::Mul: return old * update;
+  case Combine::Max: return isUnsigned ? old.call<arith::MaxUIOp>(update) : old.max(update);
+  case Combine::Min: return isUnsigned ? old.call<arith::MinUIOp>(update) : old.min(update);
+  }
+  llvm_unreachable("every kind of reduction is handled");
+}
+
+/// Tuples in the last dimension of `tuples` say where the updates go; what is behind them is a slice.
+static LogicalResult scatter(Node &node, const Tensor &tuples, int64_t length) {
   Importer &im = node.im;
-  if (std::string how = node.getString("reduction", "none"); how != "none")
-    return node.fail("reduction '" + how + "' is not supported");
-  Tensor source = im.tensor(node.in(0));
-  Value result = ScatterNDOp::create(im.builder, im.loc, source.value.getType(), source.value, tuples.value,
-                                     im.tensor(node.in(2)).value);
-  return node.done(im.make(node.in(0)->type, {result, source.shape}));
+  std::optional<Combine> how = readReduction(node);
+  if (!how)
+    return failure();
+  Tensor source = im.tensor(node.in(0)), updates = im.tensor(node.in(2));
+  if (*how == Combine::Replace) {
+    Value result = ScatterNDOp::create(im.builder, im.loc, source.value.getType(), source.value, tuples.value,
+                                       updates.value);
+    return node.done(im.make(node.in(0)->type, {result, source.shape}));
+  }
+  // One update after the other, element by element.
+  ArrayRef<Expr> all = source.shape;
+  Expr slice = im.count(all.drop_front(length)), number = im.count(updates.shape), total = im.count(all);
+  Expr tupleCount = im.count(ArrayRef<Expr>(tuples.shape).drop_back());
+  Tensor flat = im.reshape(source, {total}), values = im.reshape(updates, {number});
+  Tensor places = im.reshape(tuples, {tupleCount, length});
+  Scalar sliceSize = Scalar::index(im, slice), count = Scalar::index(im, number);
+  if (!im.symbols.atLeast(total, 1))
+    count = (Scalar::index(im, total) == 0).select(count.like(0), count);
+  bool isUnsignedType = isUnsigned(node.in(0)->type);
+  auto results =
+      repeat(im, im.symbols.value(count.value), flat, [&](Scalar m, ArrayRef<Tensor> carried) -> SmallVector<Tensor> {
+        Scalar tuple = m / sliceSize, place = m.like(0), inside;
+        for (int64_t i = 0; i < length; ++i) {
+          Scalar size = Scalar::index(im, source.shape[i]), index = at(im, places, {tuple, m.like(i)}).toIndex();
+          index = (index < 0).select(index + size, index);
+          Scalar here = (index >= 0) & (index < size);
+          inside = i ? inside & here : here;
+          place = place * size + index;
+        }
+        place = place * sliceSize + m % sliceSize;
+        place = inside.select(place, m.like(0));
+        Scalar old = at(im, carried[0], place);
+        Scalar value = inside.select(combined(*how, isUnsignedType, old, at(im, values, m)), old);
+        Value next = tensor::InsertOp::create(im.builder, im.loc, value.value, carried[0].value, place.value);
+        return {{next, carried[0].shape}};
+      });
+  return node.done(im.make(node.in(0)->type, im.reshape(results[0], source.shape)));
 }
 
 /// Takes the sizes of two shapes as equal; reports input `i` if they are not.
@@ -134,7 +197,7 @@ static LogicalResult scatterND(Node &node) {
   updates.append(node.in(0)->shape.begin() + *length, node.in(0)->shape.end());
   if (!sameSizes(node, 2, updates))
     return failure();
-  return scatter(node, im.castTo(im.tensor(node.in(1)), im.builder.getI64Type()));
+  return scatter(node, im.castTo(im.tensor(node.in(1)), im.builder.getI64Type()), *length);
 }
 
 static LogicalResult scatterElements(Node &node) {
@@ -148,7 +211,7 @@ static LogicalResult scatterElements(Node &node) {
   std::optional<int64_t> axis = node.axis(node.getInt("axis", 0), node.in(0)->rank());
   if (!axis)
     return failure();
-  return scatter(node, elementTuples(im, im.tensor(node.in(1)), *axis));
+  return scatter(node, elementTuples(im, im.tensor(node.in(1)), *axis), node.in(0)->rank());
 }
 
 static LogicalResult tensorScatter(Node &node) {
@@ -156,20 +219,38 @@ static LogicalResult tensorScatter(Node &node) {
   if (!node.arity(2, 3) || !node.sameType({0, 1}) || !node.needInteger(2))
     return failure();
   Val *past = node.in(0), *update = node.in(1);
-  if (past->rank() != 4 || update->rank() != 4 || node.axis(node.getInt("axis", -2), 4) != 2)
-    return node.fail("only [batch, heads, length, channels] caches are supported, written along axis 2; found " +
-                     describe(im, past));
+  std::optional<int64_t> axis = node.axis(node.getInt("axis", -2), past->rank());
+  if (!axis)
+    return failure();
+  std::string mode = node.getString("mode", "linear");
+  if (*axis == 0 || update->rank() != past->rank() || (mode != "linear" && mode != "circular"))
+    return node.fail("a cache is written behind its batch dimension, mode linear or circular; found " +
+                     describe(im, past) + ", axis " + Twine(*axis) + " and mode '" + mode + "'");
   Shape rows = past->shape;
-  rows[2] = update->shape[2];
+  rows[*axis] = update->shape[*axis];
   if (!sameSizes(node, 1, rows) || (node.in(2) && !sameSizes(node, 2, past->shape[0])))
     return failure();
-  if (std::string mode = node.getString("mode", "linear"); mode != "linear")
-    return node.fail("mode '" + mode + "' is not supported");
-  Tensor cache = im.tensor(past);
+  Tensor cache = im.tensor(past), fresh = im.tensor(update);
   Tensor start = node.in(2) ? im.tensor(node.in(2)) : im.splatInt(im.builder.getI64Type(), 0, {cache.shape[0]});
-  Value result = CacheUpdateOp::create(im.builder, im.loc, cache.value.getType(), cache.value, im.tensor(update).value,
-                                       start.value, im.dynamicDims(cache.shape));
-  return node.done(im.make(past->type, {result, cache.shape}));
+  if (mode == "linear" && *axis == 2 && cache.rank() == 4) {
+    Value result = CacheUpdateOp::create(im.builder, im.loc, cache.value.getType(), cache.value, fresh.value,
+                                         start.value, im.dynamicDims(cache.shape));
+    return node.done(im.make(past->type, {result, cache.shape}));
+  }
+  Tensor y = compute(im, cache.element(), cache.shape, [&](Point point) {
+    Scalar row = point[*axis] - at(im, start, point[0]).toIndex(), length = Scalar::index(im, cache.shape[*axis]);
+    if (mode == "circular") {
+      row = row % length;
+      row = (row < 0).select(row + length, row);
+    }
+    Scalar isNew = (row >= 0) & (row < Scalar::index(im, fresh.shape[*axis]));
+    Scalars from(point);
+    from[*axis] = row;
+    return choose(
+               isNew, [&] { return Scalars{at(im, fresh, from)}; }, [&] { return Scalars{at(im, cache, point)}; })
+        .front();
+  });
+  return node.done(im.make(past->type, y));
 }
 
 //===----------------------------------------------------------------------===//
@@ -242,6 +323,7 @@ void pith::onnx::addIndexingOps(OpTable &table) {
   table.add("GatherND", gatherND);
   table.add("ScatterND", scatterND);
   table.add("ScatterElements", scatterElements);
+  table.add("Scatter", scatterElements); // its name before opset 11
   table.add("TensorScatter", tensorScatter);
   table.add("Trilu", trilu);
   table.addContrib("Trilu", trilu);

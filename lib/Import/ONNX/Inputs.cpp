@@ -188,7 +188,7 @@ bool Importer::setOutputs(Scope &scope) {
     SmallVector<Attribute> dims;
     for (int64_t k = 0; k < val->rank(); ++k) {
       const DimProto *dim = declared.has_shape() ? &declared.shape().dim(k) : nullptr;
-      // What only the data says may be another size than the author saw.
+      // What data decides, the declaration does not.
       if (dim && dim->has_dim_value() && dim->dim_value() >= 0 && symbols.fromInputs(symbols.normalize(val->shape[k])))
         fits &= symbols.assumeEqual(val->shape[k], dim->dim_value());
     }

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Axes.h"
+#include "Blocks.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include <cmath>
 
@@ -190,6 +191,12 @@ static LogicalResult argument(Node &node) {
 // Softmax
 //===----------------------------------------------------------------------===//
 
+Tensor pith::onnx::logSoftmax(Importer &im, const Tensor &x, int64_t axis) {
+  Tensor shifted = im.sub(x, im.broadcast(im.reduce(ReduceKind::Max, x, axis), x.shape));
+  Tensor total = im.reduce(ReduceKind::Sum, im.unary<math::ExpOp>(shifted), axis);
+  return im.sub(shifted, im.broadcast(im.unary<math::LogOp>(total), x.shape));
+}
+
 template <bool Log>
 static LogicalResult softmax(Node &node) {
   Importer &im = node.im;
@@ -210,9 +217,7 @@ static LogicalResult softmax(Node &node) {
   }
   Tensor result;
   if (Log) {
-    Tensor shifted = im.sub(x, im.broadcast(im.reduce(ReduceKind::Max, x, *axis), x.shape));
-    Tensor total = im.reduce(ReduceKind::Sum, im.unary<math::ExpOp>(shifted), *axis);
-    result = im.sub(shifted, im.broadcast(im.unary<math::LogOp>(total), x.shape));
+    result = logSoftmax(im, x, *axis);
   } else {
     result = {SoftmaxOp::create(im.builder, im.loc, x.value, *axis), x.shape};
   }

@@ -6,9 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "Scalar.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "pith/Dialect/Pith/IR/Loops.h"
 
 using namespace mlir;
 using namespace pith;
@@ -188,6 +190,7 @@ SmallVector<Tensor> pith::onnx::repeat(Importer &im, const Expr &count, ArrayRef
   for (const Tensor &t : first)
     inits.push_back(im.conform(t));
   auto loop = scf::ForOp::create(b, im.loc, im.index(0), im.index(count), im.index(1), inits);
+  loop->setAttr(kFixedSizesAttr, b.getUnitAttr());
   {
     OpBuilder::InsertionGuard guard(b);
     Importer::Inside inside(im, loop);
@@ -195,9 +198,14 @@ SmallVector<Tensor> pith::onnx::repeat(Importer &im, const Expr &count, ArrayRef
     SmallVector<Tensor> carried;
     for (auto [t, value] : llvm::zip_equal(first, loop.getRegionIterArgs()))
       carried.push_back({value, t.shape});
+    // What a round gives goes where the next one reads it, and only when all of it is computed: a buffer of the round
+    // itself would be written again while it is still read.
     SmallVector<Value> next;
-    for (auto [t, old] : llvm::zip_equal(code({im, loop.getInductionVar()}, carried), first))
-      next.push_back(im.conform({t.value, old.shape}));
+    for (auto [t, old] : llvm::zip_equal(code({im, loop.getInductionVar()}, carried), carried)) {
+      Value value = im.conform({t.value, old.shape});
+      next.push_back(bufferization::MaterializeInDestinationOp::create(b, im.loc, value.getType(), value, old.value)
+                         ->getResult(0));
+    }
     scf::YieldOp::create(b, im.loc, next);
   }
   SmallVector<Tensor> results;

@@ -418,21 +418,6 @@ static LogicalResult identity(Node &node) {
   return node.done(node.in(0));
 }
 
-static LogicalResult dropout(Node &node) {
-  Importer &im = node.im;
-  if (!node.arity(1, 3))
-    return failure();
-  if (node.in(2)) {
-    std::optional<SmallVector<int64_t>> training = im.constants(node.in(2));
-    std::optional<double> ratio = node.in(1) ? im.scalar(node.in(1)) : std::optional<double>(0.5);
-    if ((!training || training->size() != 1 || training->front()) && ratio != 0.0)
-      return node.fail("training_mode must be false: dropping values is for training");
-  }
-  if (node.wants(1))
-    node.set(1, im.make(Bool, im.splatInt(im.builder.getI1Type(), 1, node.in(0)->shape)));
-  return node.done(node.in(0));
-}
-
 void pith::onnx::addShapeOps(OpTable &table) {
   table.add("Constant", constantOp);
   table.add("ConstantOfShape", constantOfShape);
@@ -447,5 +432,4 @@ void pith::onnx::addShapeOps(OpTable &table) {
   table.add("Tile", tile);
   table.add("Range", range);
   table.addForSequences("Identity", identity);
-  table.add("Dropout", dropout);
 }

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Node.h"
+#include "Axes.h"
 
 using namespace mlir;
 using namespace pith;
@@ -38,12 +38,68 @@ static Expr bound(Symbols &symbols, Expr value, const Expr &length, const Expr &
   return symbols.max(low, symbols.min(value, high));
 }
 
+/// For dimension i the value that belongs to its axis among `values`, else `otherwise`.
+static Scalar ofAxis(Importer &im, const Axes &axes, int64_t i, ArrayRef<Expr> values, Scalar otherwise) {
+  Scalar result = otherwise;
+  for (auto [n, value] : llvm::enumerate(values)) {
+    if (!axes.known())
+      result = (axes.get(n) == double(i)).select(Scalar::index(im, value), result);
+    else if (n < axes.list.size() ? axes.list[n] == i : !axes.present && int64_t(n) == i)
+      result = Scalar::index(im, value);
+  }
+  return result;
+}
+
+/// Axes or steps are inputs: every element of the result is read from where the integers say.
+static LogicalResult sliceAtRunTime(Node &node, ArrayRef<Expr> starts, ArrayRef<Expr> ends, const Axes &axes) {
+  Importer &im = node.im;
+  Shape steps(starts.size(), Expr(1));
+  if (node.in(4)) {
+    const Shape *known = node.in(4)->rank() == 1 ? im.elements(node.in(4)) : nullptr;
+    if (!known)
+      return node.fail("input 4 must be a list of known length, found " + describe(im, node.in(4)));
+    steps = *known;
+  }
+  size_t number = axes.present ? axes.size() : starts.size();
+  if (starts.size() != number || ends.size() != number || steps.size() != number)
+    return node.fail("starts, ends, axes and steps differ in length");
+  Tensor x = im.tensor(node.in(0));
+  Shape sizes;
+  Scalars first, stride;
+  for (int64_t i = 0; i < x.rank(); ++i) {
+    Scalar length = Scalar::index(im, x.shape[i]), zero = length.like(0);
+    Scalar step = ofAxis(im, axes, i, steps, length.like(1));
+    Scalar valid = step != 0.0, back = step < 0;
+    step = valid.select(step, length.like(1));
+    auto bound = [&](ArrayRef<Expr> values, Scalar otherwise, double lowest) {
+      Scalar value = ofAxis(im, axes, i, values, otherwise);
+      value = (value < 0).select(value + length, value);
+      return back.select(value.clamp(length.like(lowest), length - 1), value.clamp(zero, length));
+    };
+    Scalar start = bound(starts, zero, 0), end = bound(ends, length, -1);
+    Scalar distance = back.select(start - end, end - start), pace = back.select(zero - step, step);
+    Scalar size = ((distance + pace - 1) / pace).max(zero);
+    sizes.push_back(sizeOf(valid.select(size, length.like(-1))));
+    first.push_back(start);
+    stride.push_back(step);
+  }
+  Tensor y = compute(im, x.element(), sizes, [&](Point point) {
+    Scalars from;
+    for (auto [p, start, step] : llvm::zip_equal(point, first, stride))
+      from.push_back(start + p * step);
+    return at(im, x, from);
+  });
+  return node.done(im.make(node.in(0)->type, y));
+}
+
 static LogicalResult slice(Node &node) {
   Importer &im = node.im;
   Symbols &symbols = im.symbols;
   Shape starts, ends;
-  bool hasAxes, hasSteps = false;
-  std::optional<SmallVector<int64_t>> axes, steps = SmallVector<int64_t>();
+  bool hasSteps = false;
+  std::optional<Axes> axes;
+  std::optional<SmallVector<int64_t>> steps = SmallVector<int64_t>();
+  int64_t rank = node.in(0) ? node.in(0)->rank() : 0;
   if (node.opset < 10) {
     if (!node.arity(1, 1))
       return failure();
@@ -52,7 +108,7 @@ static LogicalResult slice(Node &node) {
       return node.fail("attributes 'starts' and 'ends' are missing");
     starts = toShape(*first);
     ends = toShape(*last);
-    axes = node.constantList("axes", 99, hasAxes);
+    axes = Axes::read(node, "axes", 99, rank);
   } else {
     if (!node.arity(3, 5))
       return failure();
@@ -62,27 +118,28 @@ static LogicalResult slice(Node &node) {
         return node.fail("input " + Twine(i) + " must be a list of known length, found " + describe(im, node.in(i)));
       (i == 1 ? starts : ends) = *known;
     }
-    axes = node.constantList("axes", 3, hasAxes);
+    axes = Axes::read(node, "axes", 3, rank);
+    if (axes && (!axes->known() || (node.in(4) && !im.constants(node.in(4)))))
+      return sliceAtRunTime(node, starts, ends, *axes);
     steps = node.constantList("steps", 4, hasSteps);
   }
   if (!axes || !steps)
     return failure();
   size_t number = starts.size();
-  if (!hasAxes)
+  if (!axes->present)
     for (size_t i = 0; i < number; ++i)
-      axes->push_back(i);
+      axes->list.push_back(i);
   if (!hasSteps)
     steps->assign(number, 1);
   if (ends.size() != number || axes->size() != number || steps->size() != number)
     return node.fail("starts, ends, axes and steps differ in length");
 
   Val *source = node.in(0);
-  int64_t rank = source->rank();
   Shape offsets(rank, Expr(0)), sizes = source->shape;
   SmallVector<int64_t> strides(rank, 1);
   SmallVector<bool> seen(rank);
   for (size_t i = 0; i < number; ++i) {
-    std::optional<int64_t> axis = node.axis((*axes)[i], rank);
+    std::optional<int64_t> axis = node.axis(axes->list[i], rank);
     if (!axis)
       return failure();
     if (seen[*axis])
@@ -272,21 +329,24 @@ static LogicalResult pad(Node &node) {
   } else if (std::optional<SmallVector<int64_t>> given = node.getInts("pads")) {
     pads = toShape(*given);
   }
-  SmallVector<int64_t> axes;
-  bool hasAxes;
-  std::optional<SmallVector<int64_t>> given = node.constantList("axes", 3, hasAxes);
-  if (!given)
+  std::optional<Axes> axes = Axes::read(node, "axes", 3, source->rank());
+  if (!axes)
     return failure();
-  for (int64_t i = 0; !hasAxes && i < source->rank(); ++i)
-    given->push_back(i);
-  for (int64_t value : *given) {
-    std::optional<int64_t> axis = node.axis(value, source->rank());
-    if (!axis)
-      return failure();
-    axes.push_back(*axis);
+  for (int64_t i = 0; !axes->present && i < source->rank(); ++i)
+    axes->list.push_back(i);
+  if (pads.size() != 2 * axes->size())
+    return node.fail("has " + Twine(pads.size()) + " pads for " + Twine(axes->size()) + " axes");
+  if (!axes->known()) { // then for every dimension
+    Shape all;
+    ArrayRef<Expr> given = pads;
+    for (ArrayRef<Expr> side : {given.take_front(axes->size()), given.take_back(axes->size())})
+      for (int64_t i = 0; i < source->rank(); ++i)
+        all.push_back(symbols.value(ofAxis(im, *axes, i, side, Scalar::index(im, 0)).value));
+    pads = all;
+    axes = Axes();
+    for (int64_t i = 0; i < source->rank(); ++i)
+      axes->list.push_back(i);
   }
-  if (pads.size() != 2 * axes.size())
-    return node.fail("has " + Twine(pads.size()) + " pads for " + Twine(axes.size()) + " axes");
   Tensor x = im.tensor(source), fill;
   if (node.in(2)) {
     if (!node.sameType({0, 2}))
@@ -295,8 +355,8 @@ static LogicalResult pad(Node &node) {
   } else {
     fill = im.splat(x.element(), node.opset < 11 ? node.getFloat("value", 0) : 0);
   }
-  for (auto [i, axis] : llvm::enumerate(axes)) {
-    Expr sides[2] = {symbols.normalize(pads[i]), symbols.normalize(pads[axes.size() + i])};
+  for (auto [i, axis] : llvm::enumerate(axes->list)) {
+    Expr sides[2] = {symbols.normalize(pads[i]), symbols.normalize(pads[axes->size() + i])};
     // Negative pads cut.
     Expr cut[2], grow[2];
     for (int side : {0, 1}) {

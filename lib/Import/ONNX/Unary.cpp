@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "Node.h"
+#include "Blocks.h"
 #include "mlir/Dialect/Math/IR/Math.h"
+#include "llvm/ADT/StringSwitch.h"
 #include <cmath>
 
 using namespace mlir;
@@ -159,12 +160,36 @@ static LogicalResult swish(Node &node) {
   return node.done(im.make(node.in(0)->type, result));
 }
 
+/// swish(A) * B
+static LogicalResult swiglu(Node &node) {
+  if (!node.arity(2, 2) || !node.needFloat(0) || !node.sameType({0, 1}))
+    return failure();
+  Importer &im = node.im;
+  if (!im.sameShape(node.in(0)->shape, node.in(1)->shape))
+    return node.fail("inputs must have one shape, found " + describe(im, node.in(0)) + " and " +
+                     describe(im, node.in(1)));
+  Tensor gate = im.tensor(node.in(0)), up = im.tensor(node.in(1));
+  float alpha = node.getFloat("alpha", 1);
+  Tensor y = alpha == 1 ? activation(node, ActivationKind::Silu, gate)
+                        : im.mul(gate, sigmoid(node, im.mul(gate, alpha)));
+  return node.done(im.make(node.in(0)->type, im.mul(y, up)));
+}
+
 //===----------------------------------------------------------------------===//
 // Activations that have no op of their own
 //===----------------------------------------------------------------------===//
 
-static Tensor leakyRelu(Node &node, const Tensor &x) {
-  return node.im.select(less(node, x, 0), node.im.mul(x, node.getFloat("alpha", 0.01f)), x);
+static Tensor leakyRelu(Node &node, const Tensor &x, double alpha) {
+  return node.im.select(less(node, x, 0), node.im.mul(x, alpha), x);
+}
+
+static Tensor thresholdedRelu(Node &node, const Tensor &x, double alpha) {
+  Tensor above = node.im.compare(arith::CmpFPredicate::OGT, x, constant(node, x, alpha));
+  return node.im.select(above, x, constant(node, x, 0));
+}
+
+static Tensor softsign(Node &node, const Tensor &x) {
+  return node.im.div(x, node.im.add(node.im.unary<math::AbsFOp>(x), 1));
 }
 
 /// scale * (x < 0 ? alpha * (exp(x / width) - 1) : x)
@@ -186,6 +211,40 @@ static Tensor softplus(Node &node, const Tensor &x) {
   Importer &im = node.im;
   Tensor tail = im.unary<math::Log1pOp>(im.unary<math::ExpOp>(im.unary<arith::NegFOp>(im.unary<math::AbsFOp>(x))));
   return im.add(im.binary<arith::MaximumFOp>(x, constant(node, x, 0)), tail);
+}
+
+int pith::onnx::activationParameters(StringRef name) {
+  return llvm::StringSwitch<int>(name)
+      .Cases({"Relu", "Tanh", "Sigmoid", "Softsign", "Softplus"}, 0)
+      .Cases({"LeakyRelu", "ThresholdedRelu", "Elu"}, 1)
+      .Cases({"Affine", "ScaledTanh", "HardSigmoid"}, 2)
+      .Default(-1);
+}
+
+Tensor pith::onnx::applyActivation(Node &node, StringRef name, const Tensor &x, std::optional<double> alpha,
+                                   std::optional<double> beta) {
+  Importer &im = node.im;
+  if (name == "Relu")
+    return activation(node, ActivationKind::Relu, x);
+  if (name == "Sigmoid")
+    return sigmoid(node, x);
+  if (name == "Softsign")
+    return softsign(node, x);
+  if (name == "Softplus")
+    return softplus(node, x);
+  if (name == "LeakyRelu")
+    return leakyRelu(node, x, alpha.value_or(0.01));
+  if (name == "ThresholdedRelu")
+    return thresholdedRelu(node, x, alpha.value_or(1));
+  if (name == "Elu")
+    return exponential(node, x, alpha.value_or(1), 1, 1);
+  if (name == "Affine")
+    return im.add(im.mul(x, alpha.value_or(1)), beta.value_or(0));
+  if (name == "ScaledTanh")
+    return im.mul(im.unary<math::TanhOp>(im.mul(x, beta.value_or(1))), alpha.value_or(1));
+  if (name == "HardSigmoid")
+    return hardSigmoid(node, x, alpha.value_or(0.2), beta.value_or(0.5));
+  return im.unary<math::TanhOp>(x);
 }
 
 void pith::onnx::addUnaryOps(OpTable &table) {
@@ -218,10 +277,13 @@ void pith::onnx::addUnaryOps(OpTable &table) {
   table.add("Relu", relu);
   table.add("Gelu", gelu);
   table.addContrib("Gelu", gelu);
+  table.add("SwiGLU", swiglu);
   table.add("Swish", swish<false>);
   table.addContrib("QuickGelu", swish<true>);
   table.add("Sigmoid", [](Node &node) { return onFloats(node, sigmoid); });
-  table.add("LeakyRelu", [](Node &node) { return onFloats(node, leakyRelu); });
+  table.add("LeakyRelu", [](Node &node) {
+    return onFloats(node, [](Node &n, const Tensor &x) { return leakyRelu(n, x, n.getFloat("alpha", 0.01f)); });
+  });
   table.add("Softplus", [](Node &node) { return onFloats(node, softplus); });
   table.add("Reciprocal", [](Node &node) {
     return onFloats(node, [](Node &n, const Tensor &x) { return n.im.div(constant(n, x, 1), x); });
@@ -256,16 +318,9 @@ void pith::onnx::addUnaryOps(OpTable &table) {
       return n.im.mul(x, n.im.unary<math::TanhOp>(softplus(n, x)));
     });
   });
-  table.add("Softsign", [](Node &node) {
-    return onFloats(node, [](Node &n, const Tensor &x) {
-      return n.im.div(x, n.im.add(n.im.unary<math::AbsFOp>(x), 1));
-    });
-  });
+  table.add("Softsign", [](Node &node) { return onFloats(node, softsign); });
   table.add("ThresholdedRelu", [](Node &node) {
-    return onFloats(node, [](Node &n, const Tensor &x) {
-      Tensor above = n.im.compare(arith::CmpFPredicate::OGT, x, constant(n, x, n.getFloat("alpha", 1)));
-      return n.im.select(above, x, constant(n, x, 0));
-    });
+    return onFloats(node, [](Node &n, const Tensor &x) { return thresholdedRelu(n, x, n.getFloat("alpha", 1)); });
   });
   table.add("Shrink", [](Node &node) {
     return onFloats(node, [](Node &n, const Tensor &x) {

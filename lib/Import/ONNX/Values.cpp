@@ -199,21 +199,30 @@ Tensor Importer::tensor(Val *val) {
 // Sizes
 //===----------------------------------------------------------------------===//
 
+/// What depends on the inputs' sizes alone is part of the prologue, also where the size that it is a part of is not: other
+/// sizes of the prologue may use it.
 Value Importer::materialize(SymbolId id) {
   // Not a reference: making other symbols' values does not add symbols, but the vector may not promise that.
   Symbols::Symbol symbol = symbols[id];
   if (symbol.value)
     return symbol.value;
-  if (!atTop && symbol.fromInputs)
-    return index(Expr::symbol(id));
+  bool isDim = symbol.kind == Symbols::Kind::Dim;
+  Value lhs = index(isDim ? Expr(symbol.dim) : symbol.lhs), rhs = isDim ? Value() : index(symbol.rhs);
+  OpBuilder::InsertionGuard guard(builder);
+  bool early = symbols.fromInputs(Expr::symbol(id));
+  if (early && prologueEnd)
+    builder.setInsertionPointAfter(prologueEnd);
+  else if (early)
+    builder.setInsertionPointToStart(&main.getBody().front());
   Value value;
-  if (symbol.kind == Symbols::Kind::Dim) {
-    Value position = materialize(Expr(symbol.dim));
-    value = tensor::DimOp::create(builder, loc, main.getArgument(symbol.argument), position);
+  if (isDim) {
+    value = tensor::DimOp::create(builder, loc, main.getArgument(symbol.argument), lhs);
   } else {
-    Value lhs = materialize(symbol.lhs), rhs = materialize(symbol.rhs);
     switch (symbol.kind) {
     case Symbols::Kind::FloorDiv:
+      // What is divided by is positive, but a size that is read at run time may be wrong.
+      if (!symbol.rhs.constant() && !symbols.fromInputs(symbol.rhs) && !symbols.atLeast(symbol.rhs, 1))
+        rhs = arith::MaxSIOp::create(builder, loc, rhs, index(1));
       // Sizes are not negative, and then truncation is the same and cheaper.
       if (symbol.lower && *symbol.lower >= 0)
         value = arith::DivSIOp::create(builder, loc, lhs, rhs);
@@ -234,9 +243,11 @@ Value Importer::materialize(SymbolId id) {
       break;
     }
   }
-  symbols[id].value = value;
-  if (!atTop)
+  if (early)
+    prologueEnd = value.getDefiningOp();
+  else
     insideSymbols.push_back(id);
+  symbols[id].value = value;
   return value;
 }
 
@@ -244,8 +255,6 @@ Value Importer::materialize(SymbolId id) {
 Value Importer::materialize(const Expr &e) {
   if (auto it = indices.find(e); it != indices.end())
     return it->second;
-  if (!atTop && symbols.fromInputs(e))
-    return index(e);
   Value sum;
   if (std::optional<int64_t> constant = e.constant()) {
     sum = arith::ConstantIndexOp::create(builder, loc, *constant);
@@ -263,9 +272,9 @@ Value Importer::materialize(const Expr &e) {
         }
         int64_t coefficient = subtract ? -term.coefficient : term.coefficient;
         if (!product)
-          product = materialize(Expr(coefficient));
+          product = index(Expr(coefficient));
         else if (coefficient != 1)
-          product = arith::MulIOp::create(builder, loc, product, materialize(Expr(coefficient)));
+          product = arith::MulIOp::create(builder, loc, product, index(Expr(coefficient)));
         if (!sum)
           sum = product;
         else if (subtract)
@@ -275,7 +284,7 @@ Value Importer::materialize(const Expr &e) {
       }
   }
   indices.emplace(e, sum);
-  if (!atTop)
+  if (!symbols.fromInputs(e))
     insideIndices.push_back(e);
   return sum;
 }
@@ -295,9 +304,7 @@ Value Importer::index(const Expr &e) {
     builder.setInsertionPointAfter(prologueEnd);
   else
     builder.setInsertionPointToStart(&main.getBody().front());
-  bool wasAtTop = std::exchange(atTop, true);
   Value value = materialize(normal);
-  atTop = wasAtTop;
   Block *block = builder.getInsertionBlock();
   auto point = builder.getInsertionPoint();
   if (point != block->begin())

@@ -41,6 +41,7 @@ static Error writeTemporary(ArrayRef<char> bytes, StringRef suffix, SmallVectorI
   std::error_code error = out.error();
   out.clear_error();
   StringRef name(path.data(), path.size());
+  sys::fs::remove(name);
   return createStringError(error, "cannot write '" + name + "': " + error.message());
 }
 

@@ -39,6 +39,18 @@ typedef struct pith_exec_lane {
   void *const *pages;  /* page i holds tokens [i*page_tokens, (i+1)*page_tokens) of all layers */
 } pith_exec_lane;
 
+/* A place where hidden states can be seen (the manifest's "taps"), and which of its rows are wanted. */
+typedef struct pith_exec_tap {
+  const int32_t *row_index; /* [rows], rows of the batch */
+  float *out;               /* [rows, hidden] */
+  uint32_t rows;            /* 0: none wanted */
+  uint32_t reserved;
+} pith_exec_tap;
+
+enum {
+  PITH_EXEC_DETERMINISTIC = 1 /* a row's sums are formed in the same order whatever the number of rows and threads */
+};
+
 typedef struct pith_exec_context {
   uint32_t struct_size; /* offset 0 */
   uint32_t threads;     /* 4: threads in the team, at least 1 */
@@ -51,7 +63,7 @@ typedef struct pith_exec_context {
   uint32_t rows;                /* 40: all lanes' new tokens together, at most the manifest's max_rows */
   uint32_t lanes;               /* 44 */
   uint32_t out_rows;            /* 48: rows whose logits are wanted */
-  uint32_t reserved;            /* 52 */
+  uint32_t flags;               /* 52: PITH_EXEC_... */
   const int32_t *tokens;        /* 56: [rows], already checked against the vocabulary */
   const int32_t *positions;     /* 64: [rows], absolute position in its own sequence */
   const pith_exec_lane *lane;   /* 72: [lanes] */
@@ -62,18 +74,23 @@ typedef struct pith_exec_context {
   const pith_exec_tensor *inputs;  /* 96 */
   const pith_exec_tensor *outputs; /* 104: data and dims as `prepare` announced them */
 
+  /* Entries of kind PITH_EXEC_STEP. Read only where struct_size reaches that far. */
+  const pith_exec_tap *taps;            /* 112: one per place that the manifest names, or null: none wanted */
+  const float *const *embedding_rows;   /* 120: [rows], a row's hidden floats to take for its token's embedding, or
+                                           null where the token counts; or null: no row has any */
+
   /* Entries of kind PITH_EXEC_INVOKE, for sizes that only the run finds out. Every thread of the team makes
    * the same calls in the same order with the same arguments; each call separates phases as `barrier` does.
    * None of them returns when it fails: the run is over then, with an error. */
-  void *(*allocate)(const struct pith_exec_context *context, uint32_t thread, int64_t bytes); /* 112: 64-byte
+  void *(*allocate)(const struct pith_exec_context *context, uint32_t thread, int64_t bytes); /* 128: 64-byte
                                                      aligned, never null, released at the end of the run */
-  void (*release)(const struct pith_exec_context *context, uint32_t thread, void *memory); /* 120: earlier */
-  /* 128: the memory of an output for which `prepare` announced a dimension of -1 */
+  void (*release)(const struct pith_exec_context *context, uint32_t thread, void *memory); /* 136: earlier */
+  /* 144: the memory of an output for which `prepare` announced a dimension of -1 */
   void *(*give_output)(const struct pith_exec_context *context, uint32_t thread, uint32_t output,
                        const int64_t *dims);
-  /* 136: ends the run; the message stays valid as long as the module does */
+  /* 152: ends the run; the message stays valid as long as the module does */
   void (*fail)(const struct pith_exec_context *context, uint32_t thread, const char *message);
-  void *run; /* 144: the runtime's */
+  void *run; /* 160: the runtime's */
 } pith_exec_context;
 
 enum { PITH_EXEC_INVOKE = 1, PITH_EXEC_STEP = 2 };

@@ -201,8 +201,8 @@ enum {
   PITH_CAN_ADAPT,           /* pith_adapter_load */
   PITH_CAN_ATTACH,          /* pith_sequence_attach */
   PITH_CAN_VERIFY,          /* pith_verify */
-  PITH_CAN_KV_MODES,        /* pith_lane.kv_mode other than PITH_KV_WRITE */
-  PITH_CAN_DETERMINISTIC    /* results do not depend on the batch's composition with PITH_SESSION_DETERMINISTIC */
+  PITH_CAN_KV_MODES,        /* PITH_KV_WRITE_FOR_LANE */
+  PITH_CAN_DETERMINISTIC    /* PITH_SESSION_DETERMINISTIC */
 };
 
 /* 1 when the module can, 0 when not; then *reason (may be null) says why, static. */
@@ -252,6 +252,10 @@ typedef struct pith_step_info {
   uint32_t page_tokens; /* tokens of a cache page */
   uint64_t page_bytes;  /* bytes of a cache page, all layers */
   uint64_t positions;   /* tokens that a sequence may have; 0: no limit */
+  uint32_t layers;      /* blocks with hidden states to tap; 0: none */
+  uint32_t hidden;      /* floats of a hidden state; 0: none */
+  uint32_t embedding;   /* floats of an embedding row (pith_lane.embeddings); 0: none */
+  uint32_t reserved;
 } pith_step_info;
 
 /* Errors: UNSUPPORTED (the module has no step entry). */
@@ -284,8 +288,10 @@ typedef struct pith_sequence pith_sequence;
 typedef struct pith_result pith_result;
 
 enum {
-  PITH_SESSION_DETERMINISTIC = 1 /* a row's results do not depend on what else is in the step; refused with
-                                    UNSUPPORTED where the module's code cannot promise it */
+  /* A row's results (logits, scores, taps) are the same bits whatever else is in the step, however a prompt is cut
+   * into chunks and steps, whether its beginning was cached, and for any number of threads. Refused with UNSUPPORTED
+   * where a module's code cannot promise it. Costs speed in steps of few rows. */
+  PITH_SESSION_DETERMINISTIC = 1
 };
 
 typedef struct pith_session_options {
@@ -375,7 +381,7 @@ PITH_API void pith_sequence_free(pith_sequence *sequence);
 /* Tokens in the sequence; 0 for null. */
 PITH_API size_t pith_sequence_length(const pith_sequence *sequence);
 
-/* Copies tokens [from, from + count) to out, as many as there are; returns how many. */
+/* Copies tokens [from, from + count) to out, as many as there are; returns how many. Embedding rows are -1. */
 PITH_API size_t pith_sequence_tokens(const pith_sequence *sequence, size_t from, int32_t *out, size_t count);
 
 /* `count` new sequences that begin as the first `at` tokens of this one. Pages are shared; the last one is copied when
@@ -390,14 +396,14 @@ PITH_API pith_status pith_sequence_truncate(pith_sequence *sequence, size_t leng
  * them back. Errors: LIMIT, MEMORY. */
 PITH_API pith_status pith_sequence_reserve(pith_sequence *sequence, size_t length, pith_error *error);
 
-/* Makes the sequence hold exactly `tokens`: keeps the common beginning, drops what differs and steps the rest without
- * logits. A failure leaves the sequence as it was. Errors: as pith_step. */
+/* Makes the sequence hold exactly `tokens`: keeps the common beginning, drops what differs (embedding rows always do)
+ * and steps the rest without logits. A failure leaves the sequence as it was. Errors: as pith_step. */
 PITH_API pith_status pith_sequence_catch_up(pith_sequence *sequence, const int32_t *tokens, size_t count,
                                             pith_error *error);
 
 /* Log-probability (natural logarithm) of each token i in [from, to) given the tokens before it, 1 <= from <= to <= length.
  * Re-runs those rows on the cached prefix; the sequence does not change. logprobs has to - from entries. Errors: as
- * pith_step. */
+ * pith_step; UNSUPPORTED where one of the rows was an embedding. */
 PITH_API pith_status pith_sequence_score(pith_sequence *sequence, size_t from, size_t to, float *logprobs,
                                          pith_error *error);
 
@@ -445,27 +451,38 @@ typedef struct pith_tap pith_tap;
 typedef struct pith_gate pith_gate;
 typedef struct pith_adapter pith_adapter;
 
+/* Points of the residual stream, which runs through all blocks: in front of block `layer`; behind its attention's sum; behind
+ * its MLP's sum (that is in front of the next block); behind the norm before the output layer. */
 typedef uint32_t pith_tap_point;
 enum { PITH_TAP_BLOCK_IN = 1, PITH_TAP_AFTER_ATTENTION, PITH_TAP_AFTER_MLP, PITH_TAP_AFTER_FINAL_NORM };
+
+/* Rows of the lane, whether they give logits or not. RANGE and MEAN: [first_row, first_row + row_count), as far as the lane
+ * has them; row_count 0: to the lane's end. MEAN: the mean over these rows of what `reduce` makes of each. */
 typedef uint32_t pith_tap_rows;
 enum { PITH_TAP_LAST = 1, PITH_TAP_RANGE, PITH_TAP_MEAN };
+
+/* What is shown of a row: its hidden floats; one number, weights . row + bias; one number, the cosine between the row here
+ * and the same row at the point before (0 where one of them is zero), so that sublayers that change little are near 1. */
 typedef uint32_t pith_tap_reduce;
 enum { PITH_TAP_WHOLE = 0, PITH_TAP_DOT, PITH_TAP_COSINE_PREVIOUS };
 
-/* Which hidden state to show. A step without taps costs nothing for them. */
+/* Which hidden state to show. A tap never changes: one serves any number of lanes and steps, any thread, any time. A
+ * step without taps costs nothing for them. */
 typedef struct pith_tap_options {
   uint32_t struct_size;
   pith_tap_point point;
   uint32_t layer; /* ignored after the final norm */
   pith_tap_rows rows;
-  uint32_t first_row, row_count; /* PITH_TAP_RANGE: rows of the lane */
+  uint32_t first_row, row_count;
   pith_tap_reduce reduce;
-  uint32_t weight_count;         /* PITH_TAP_DOT: hidden size */
-  const float *weights;          /* copied */
+  uint32_t weight_count; /* PITH_TAP_DOT: pith_step_info.hidden */
+  const float *weights;  /* copied */
   float bias;
+  uint32_t reserved;
 } pith_tap_options;
 
-/* Errors: ARGUMENT, UNSUPPORTED. */
+/* A tap for lanes of this module, which it keeps alive. Errors: ARGUMENT (names the option that is out of range),
+ * UNSUPPORTED (the module has no taps, or not this point: says which), MEMORY. */
 PITH_API pith_status pith_tap_new(pith_module *module, const pith_tap_options *options, pith_tap **tap,
                                   pith_error *error);
 PITH_API void pith_tap_free(pith_tap *tap);
@@ -495,6 +512,8 @@ PITH_API pith_kv_effect pith_adapter_kv_effect(const pith_adapter *adapter);
 typedef uint32_t pith_rows;
 enum { PITH_ROWS_LAST = 0, PITH_ROWS_NONE = 1, PITH_ROWS_ALL = 2, PITH_ROWS_LIST = 3 };
 
+/* WRITE: the lane's tokens become the sequence's. READ_ONLY: they are computed after the sequence's tokens, and the
+ * sequence stays as it is. WRITE_FOR_LANE: their keys and values are lane `kv_lane`'s, too. */
 typedef uint32_t pith_kv_mode;
 enum { PITH_KV_WRITE = 0, PITH_KV_READ_ONLY = 1, PITH_KV_WRITE_FOR_LANE = 2 };
 
@@ -507,13 +526,16 @@ typedef struct pith_lane {
   uint32_t struct_size;
   uint32_t flags;                /* PITH_LANE_... */
   pith_sequence *sequence;       /* at most one lane per sequence in a step */
-  const int32_t *tokens;         /* token_count new tokens, at least 1 */
+  const int32_t *tokens;         /* token_count new tokens, at least 1; null with embeddings */
   size_t token_count;
   pith_rows rows;
   uint32_t reserved;
   const uint32_t *row_list;      /* PITH_ROWS_LIST: row_count ascending rows of the lane */
   size_t row_count;
-  const float *embeddings;       /* [token_count, hidden] instead of an embedding look-up; may be null */
+  /* [token_count, pith_step_info.embedding] in place of tokens' rows of the embedding table, before any scale that the
+   * model gives those; may be null. They count as tokens (-1) of the sequence, are no cached prefix for others, and
+   * have no scores. */
+  const float *embeddings;
   const pith_adapter *adapter;   /* may be null */
   const pith_gate *gate;         /* may be null */
   const pith_tap *const *taps;   /* may be null */
@@ -583,8 +605,8 @@ PITH_API pith_status pith_result_confidence(const pith_result *result, size_t ro
  * one less than its tokens. Until the next call that fills this result; null when there are none. */
 PITH_API const float *pith_result_scores(const pith_result *result, size_t lane, size_t *count);
 
-/* What tap `tap` of lane `lane` saw: *count floats, rows after rows. As pith_result_logits. Errors: ARGUMENT,
- * UNSUPPORTED. */
+/* What tap `tap` of lane `lane` saw: *count (may be null) floats, row after row; none when the lane had none of the
+ * tap's rows. Until the next call that fills this result. Errors: ARGUMENT (lane, tap out of range). */
 PITH_API pith_status pith_result_tap(const pith_result *result, size_t lane, size_t tap, const float **values,
                                      size_t *count, pith_error *error);
 
@@ -620,7 +642,8 @@ PITH_API void pith_sampler_free(pith_sampler *sampler);
 typedef struct pith_draw {
   uint32_t struct_size;
   uint32_t row;                /* of the result */
-  const int32_t *history;      /* tokens that penalties and the mask see; null: those of `sequence` */
+  const int32_t *history;      /* tokens that penalties and the mask see; null: those of `sequence`, without its
+                                  embedding rows */
   size_t history_count;
   const pith_sequence *sequence; /* may be null: no history */
   uint64_t position;           /* 0: the position that the drawn token will have */

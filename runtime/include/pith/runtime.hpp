@@ -125,6 +125,30 @@ public:
   bool supports(pith_capability capability) const { return pith_module_supports(get(), capability, nullptr); }
 };
 
+/// Which hidden state a lane shows.
+class Tap : public detail::Handle<pith_tap, pith_tap_free> {
+public:
+  Tap(const Module &module, const pith_tap_options &options) {
+    pith_tap *made = nullptr;
+    detail::check(pith_tap_new, module.get(), &options, &made);
+    pointer.reset(made);
+  }
+  Tap(const Module &module, pith_tap_point point, uint32_t layer, pith_tap_rows rows = PITH_TAP_LAST,
+      pith_tap_reduce reduce = PITH_TAP_WHOLE)
+      : Tap(module, makeOptions(point, layer, rows, reduce)) {}
+
+private:
+  static pith_tap_options makeOptions(pith_tap_point point, uint32_t layer, pith_tap_rows rows,
+                                      pith_tap_reduce reduce) {
+    pith_tap_options options = PITH_INIT(pith_tap_options);
+    options.point = point;
+    options.layer = layer;
+    options.rows = rows;
+    options.reduce = reduce;
+    return options;
+  }
+};
+
 class Session;
 class Sequence;
 
@@ -160,6 +184,13 @@ public:
     const float *values = pith_result_scores(get(), lane, &count);
     return {values, values + count};
   }
+  /// What a lane's tap saw, row after row.
+  std::vector<float> tap(size_t lane, size_t index) const {
+    const float *values = nullptr;
+    size_t count = 0;
+    detail::check(pith_result_tap, get(), lane, index, &values, &count);
+    return {values, values + count};
+  }
   size_t outputs() const { return pith_result_output_count(get()); }
   pith_tensor output(size_t index) const {
     pith_tensor tensor = PITH_INIT(pith_tensor);
@@ -173,12 +204,16 @@ public:
   }
 };
 
-/// One sequence's part in a step. `tokens` must live until the step returns.
+/// One sequence's part in a step. Tokens, taps and embeddings must live until the step returns.
 struct Lane {
   const Sequence &sequence;
-  const std::vector<int32_t> &tokens;
+  const std::vector<int32_t> &tokens; ///< not read with embeddings
   pith_rows rows = PITH_ROWS_LAST;
   uint32_t flags = 0;
+  std::vector<const Tap *> taps = {};
+  const float *embeddings = nullptr; ///< in place of tokens: rows one after the other
+  size_t embeddingRows = 0;
+  pith_kv_mode kvMode = PITH_KV_WRITE;
 };
 
 class Session : public detail::Handle<pith_session, pith_session_free> {
@@ -220,10 +255,11 @@ public:
 
 class Sequence : public detail::Handle<pith_sequence, pith_sequence_free> {
 public:
-  explicit Sequence(const Session &session, const Module *module = nullptr) {
+  explicit Sequence(const Session &session, const Module *module = nullptr, const char *salt = nullptr) {
+    pith_sequence_options options = PITH_INIT(pith_sequence_options);
+    options.salt = salt;
     pith_sequence *made = nullptr;
-    detail::check(pith_sequence_new, session.get(), module ? module->get() : nullptr,
-                  static_cast<const pith_sequence_options *>(nullptr), &made);
+    detail::check(pith_sequence_new, session.get(), module ? module->get() : nullptr, &options, &made);
     pointer.reset(made);
   }
 
@@ -243,6 +279,15 @@ public:
   void reserve(size_t tokenCount) { detail::check(pith_sequence_reserve, get(), tokenCount); }
   void catchUp(const std::vector<int32_t> &list) {
     detail::check(pith_sequence_catch_up, get(), list.data(), list.size());
+  }
+  /// Fills the empty sequence from the cached prefixes; how many of the tokens it has then.
+  size_t match(const std::vector<int32_t> &list) {
+    size_t hit = 0;
+    detail::check(pith_sequence_match, get(), list.data(), list.size(), &hit);
+    return hit;
+  }
+  void pin(uint32_t priority, uint64_t milliseconds) {
+    detail::check(pith_sequence_pin, get(), priority, milliseconds);
   }
   /// Log-probabilities of tokens [from, to).
   std::vector<float> score(size_t from, size_t to) const {
@@ -306,13 +351,20 @@ inline Result::Result(const Session &session) {
 inline void Session::step(const std::vector<Lane> &lanes, Result &result, const pith_step_options *options) {
   std::vector<pith_lane> list;
   list.reserve(lanes.size());
+  std::vector<std::vector<const pith_tap *>> taps(lanes.size());
   for (const Lane &lane : lanes) {
     pith_lane value = PITH_INIT(pith_lane);
     value.sequence = lane.sequence.get();
-    value.tokens = lane.tokens.data();
-    value.token_count = lane.tokens.size();
+    value.tokens = lane.embeddings ? nullptr : lane.tokens.data();
+    value.embeddings = lane.embeddings;
+    value.token_count = lane.embeddings ? lane.embeddingRows : lane.tokens.size();
     value.rows = lane.rows;
     value.flags = lane.flags;
+    value.kv_mode = lane.kvMode;
+    for (const Tap *tap : lane.taps)
+      taps[list.size()].push_back(tap->get());
+    value.taps = taps[list.size()].data();
+    value.tap_count = taps[list.size()].size();
     list.push_back(value);
   }
   detail::check(pith_step, get(), static_cast<const pith_lane *>(list.data()), list.size(), options,

@@ -40,12 +40,6 @@ pith_status pith_verify(pith_sequence *sequence, const int32_t *, size_t, const 
   return guarded(error, [&] { return refuse(sequence, PITH_CAN_VERIFY); });
 }
 
-pith_status pith_tap_new(pith_module *module, const pith_tap_options *, pith_tap **, pith_error *error) {
-  return guarded(error, [&] { return refuse(module, PITH_CAN_TAP); });
-}
-
-void pith_tap_free(pith_tap *) {}
-
 pith_status pith_gate_new(pith_module *module, const uint8_t *, size_t, pith_gate_policy, pith_gate **,
                           pith_error *error) {
   return guarded(error, [&] { return refuse(module, PITH_CAN_GATE); });
@@ -60,13 +54,5 @@ pith_status pith_adapter_load(pith_module *module, const char *, pith_adapter **
 void pith_adapter_free(pith_adapter *) {}
 
 pith_kv_effect pith_adapter_kv_effect(const pith_adapter *) { return 0; }
-
-pith_status pith_result_tap(const pith_result *result, size_t, size_t, const float **, size_t *,
-                            pith_error *error) {
-  return guarded(error, [&]() -> Status {
-    PITH_REQUIRE(result);
-    return failure(PITH_ERROR_UNSUPPORTED, "the step had no taps");
-  });
-}
 
 } // extern "C"

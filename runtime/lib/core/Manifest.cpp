@@ -6,18 +6,15 @@
 //===----------------------------------------------------------------------------------===//
 #include "Manifest.h"
 
-#include <stdexcept>
-// The runtime throws nothing itself, which its symbols show: the parser's errors are the standard library's.
-#define JSON_THROW_USER(exception) std::__throw_runtime_error((exception).what())
-#include <nlohmann/json.hpp>
+#include "../json/Parse.h"
+
 #include <set>
 
 namespace pith::runtime {
 namespace {
 
-using Json = nlohmann::json;
+using Json = json::Value;
 
-constexpr int maxDepth = 64; // of nested values: printing one recurses
 constexpr size_t maxEntries = 4096, maxPorts = 65536, maxFeatures = 4096, maxName = 65536;
 constexpr int64_t maxDim = INT64_C(1) << 48;
 
@@ -26,10 +23,7 @@ Status bad(const std::string &where, const char *expected) {
 }
 
 /// The member `key` of an object, null when absent.
-const Json *member(const Json &object, const char *key) {
-  const auto found = object.find(key);
-  return found == object.end() ? nullptr : &*found;
-}
+const Json *member(const Json &object, const char *key) { return object.find(key); }
 
 Status readInteger(const Json &object, const char *key, const std::string &where, int64_t low, int64_t high,
                    int64_t &value) {
@@ -37,11 +31,9 @@ Status readInteger(const Json &object, const char *key, const std::string &where
   const std::string name = where + key;
   if (!field)
     return failure(PITH_ERROR_FORMAT, "manifest: %s is missing", name.c_str());
-  const bool fits = field->is_number_unsigned() ? field->get<uint64_t>() <= uint64_t(INT64_MAX)
-                                                : field->is_number_integer();
-  if (!fits)
+  if (!field->isInteger())
     return bad(name, "an integer");
-  const int64_t found = field->get<int64_t>();
+  const int64_t found = field->integer();
   if (found < low || found > high)
     return failure(PITH_ERROR_FORMAT, "manifest: %s is %lld, expected %lld to %lld", name.c_str(),
                    (long long)found, (long long)low, (long long)high);
@@ -57,9 +49,9 @@ Status readString(const Json &object, const char *key, const std::string &where,
       return failure(PITH_ERROR_FORMAT, "manifest: %s%s is missing", where.c_str(), key);
     return {};
   }
-  if (!field->is_string())
+  if (!field->isString())
     return bad(where + key, "a string");
-  value = field->get<std::string>();
+  value = field->string();
   if (value.size() > maxName || value.find('\0') != std::string::npos)
     return bad(where + key, "a plain string");
   return {};
@@ -102,7 +94,7 @@ void parseSum(Dim &dim) {
 }
 
 Status parsePort(const Json &json, const std::string &where, Port &port) {
-  if (!json.is_object())
+  if (!json.isObject())
     return bad(where, "an object");
   PITH_TRY(readString(json, "name", where + ".", true, port.name));
   std::string type;
@@ -112,19 +104,19 @@ Status parsePort(const Json &json, const std::string &where, Port &port) {
     return failure(PITH_ERROR_FORMAT, "manifest: %s.type is %s, which is no element type", where.c_str(),
                    quoteName(type).c_str());
   const Json *dims = member(json, "dims");
-  if (!dims || !dims->is_array() || dims->size() > PITH_MAX_RANK)
+  if (!dims || !dims->isArray() || dims->size() > PITH_MAX_RANK)
     return bad(where + ".dims", "a list of at most 16 dimensions");
   port.dims.resize(dims->size());
   for (size_t i = 0; i < dims->size(); ++i) {
     const Json &value = (*dims)[i];
     Dim &dim = port.dims[i];
-    if (value.is_string()) {
-      dim.symbol = value.get<std::string>();
+    if (value.isString()) {
+      dim.symbol = value.string();
       if (dim.symbol.empty() || dim.symbol.size() > maxName || dim.symbol.find('\0') != std::string::npos)
         return bad(where + ".dims[" + std::to_string(i) + "]", "a name");
       parseSum(dim);
-    } else if (value.is_number_integer() && value.get<int64_t>() >= 0 && value.get<int64_t>() <= maxDim) {
-      dim.size = value.get<int64_t>();
+    } else if (value.isInteger() && value.integer() >= 0 && value.integer() <= maxDim) {
+      dim.size = value.integer();
     } else {
       return bad(where + ".dims[" + std::to_string(i) + "]", "a size or a name");
     }
@@ -134,7 +126,7 @@ Status parsePort(const Json &json, const std::string &where, Port &port) {
 
 Status parsePorts(const Json &entry, const char *key, const std::string &where, std::vector<Port> &ports) {
   const Json *list = member(entry, key);
-  if (!list || !list->is_array() || list->size() > maxPorts)
+  if (!list || !list->isArray() || list->size() > maxPorts)
     return bad(where + key, "a list");
   ports.resize(list->size());
   std::set<std::string> names;
@@ -147,8 +139,56 @@ Status parsePorts(const Json &entry, const char *key, const std::string &where, 
   return {};
 }
 
-Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
+Status readPlaces(const Json &taps, const char *key, const std::string &where, uint32_t count,
+                  std::vector<int32_t> &places) {
+  const Json *list = member(taps, key);
+  if (!list || !list->is_array() || list->size() > maxPorts)
+    return bad(where + key, "a list");
+  for (const Json &place : *list) {
+    if (!place.is_number_integer() || place.get<int64_t>() < -1 || place.get<int64_t>() >= int64_t(count))
+      return bad(where + key, "a list of places");
+    places.push_back(place.get<int32_t>());
+  }
+  return {};
+}
+
+Status parseTaps(const Json &json, const std::string &where, TapPlaces &taps) {
   if (!json.is_object())
+    return bad(where, "an object");
+  const std::string inside = where + ".";
+  int64_t count = 0, hidden = 0, finalNorm = 0;
+  PITH_TRY(readInteger(json, "places", inside, 1, maxPorts, count));
+  PITH_TRY(readInteger(json, "hidden", inside, 1, 1 << 24, hidden));
+  PITH_TRY(readInteger(json, "after_final_norm", inside, -1, count - 1, finalNorm));
+  taps.count = uint32_t(count);
+  taps.hidden = uint32_t(hidden);
+  taps.afterFinalNorm = int32_t(finalNorm);
+  PITH_TRY(readPlaces(json, "block_in", inside, taps.count, taps.blockIn));
+  PITH_TRY(readPlaces(json, "after_attention", inside, taps.count, taps.afterAttention));
+  PITH_TRY(readPlaces(json, "after_mlp", inside, taps.count, taps.afterMlp));
+  if (taps.blockIn.size() != taps.afterAttention.size() || taps.blockIn.size() != taps.afterMlp.size())
+    return bad(where, "of one length for every point");
+  return {};
+}
+
+Status parseStepFeatures(const Json &json, const std::string &where, Entry &entry) {
+  if (const Json *flag = member(json, "deterministic")) {
+    if (!flag->is_boolean())
+      return bad(where + ".deterministic", "true or false");
+    entry.deterministic = flag->get<bool>();
+  }
+  if (member(json, "embedding_rows")) {
+    int64_t width = 0;
+    PITH_TRY(readInteger(json, "embedding_rows", where + ".", 1, 1 << 24, width));
+    entry.embeddingRow = uint32_t(width);
+  }
+  if (const Json *taps = member(json, "taps"))
+    return parseTaps(*taps, where + ".taps", entry.taps);
+  return {};
+}
+
+Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
+  if (!json.isObject())
     return bad(where, "an object");
   PITH_TRY(readString(json, "name", where + ".", true, entry.name));
   std::string kind;
@@ -167,12 +207,12 @@ Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
   PITH_TRY(readInteger(json, "max_rows", where + ".", 1, 1 << 20, maxRows));
   entry.vocab = uint32_t(vocab);
   entry.maxRows = uint32_t(maxRows);
-  return {};
+  return parseStepFeatures(json, where, entry);
 }
 
 Status parseEntries(const Json &root, Manifest &manifest) {
   const Json *list = member(root, "entries");
-  if (!list || !list->is_array() || list->empty() || list->size() > maxEntries)
+  if (!list || !list->isArray() || !list->size() || list->size() > maxEntries)
     return bad("entries", "a list of entry points");
   manifest.entries.resize(list->size());
   std::set<std::string> names;
@@ -196,7 +236,7 @@ Status parseState(const Json &root, Manifest &manifest) {
   const Json *state = member(root, "state");
   if (manifest.stepEntry < 0)
     return {};
-  if (!state || !state->is_object())
+  if (!state || !state->isObject())
     return bad("state", "an object, which an entry of kind \"step\" needs");
   int64_t pageTokens = 0, pageBytes = 0, positions = 0;
   PITH_TRY(readInteger(*state, "page_tokens", "state.", 1, 65536, pageTokens));
@@ -209,19 +249,19 @@ Status parseState(const Json &root, Manifest &manifest) {
 
 Status parseTarget(const Json &root, Manifest &manifest) {
   const Json *target = member(root, "target");
-  if (!target || !target->is_object())
+  if (!target || !target->isObject())
     return bad("target", "an object");
   PITH_TRY(readString(*target, "arch", "target.", true, manifest.arch));
   PITH_TRY(readString(*target, "cpu", "target.", false, manifest.cpu));
   const Json *features = member(*target, "features");
   if (!features)
     return {};
-  if (!features->is_array() || features->size() > maxFeatures)
+  if (!features->isArray() || features->size() > maxFeatures)
     return bad("target.features", "a list of names");
-  for (const Json &feature : *features) {
-    if (!feature.is_string() || feature.get_ref<const std::string &>().size() > 64)
+  for (const Json &feature : features->items()) {
+    if (!feature.isString() || feature.string().size() > 64)
       return bad("target.features", "a list of names");
-    manifest.features.push_back(feature.get<std::string>());
+    manifest.features.push_back(feature.string());
   }
   return {};
 }
@@ -230,28 +270,25 @@ Status parseModel(const Json &root, Manifest &manifest) {
   const Json *model = member(root, "model");
   if (!model)
     return {};
-  if (!model->is_object())
+  if (!model->isObject())
     return bad("model", "an object");
-  for (const auto &[key, value] : model->items())
-    manifest.metadata[key] = value.is_string() ? value.get<std::string>()
-                                               : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  for (const auto &[key, value] : model->members())
+    manifest.metadata[key] = value.isString() ? value.string() : value.dump();
   const Json *eos = member(*model, "eos");
   if (!eos)
     return {};
-  if (!eos->is_array())
+  if (!eos->isArray())
     return bad("model.eos", "a list of tokens");
-  for (const Json &token : *eos) {
-    const bool fits =
-        token.is_number_integer() && token.get<int64_t>() >= 0 && token.get<int64_t>() <= INT32_MAX;
-    if (!fits)
+  for (const Json &token : eos->items()) {
+    if (!token.isInteger() || token.integer() < 0 || token.integer() > INT32_MAX)
       return bad("model.eos", "a list of tokens");
-    manifest.eos.push_back(token.get<int32_t>());
+    manifest.eos.push_back(int32_t(token.integer()));
   }
   return {};
 }
 
 Status parseRoot(const Json &root, Manifest &manifest) {
-  if (!root.is_object())
+  if (!root.isObject())
     return failure(PITH_ERROR_FORMAT, "manifest: expected a JSON object");
   int64_t version = 0;
   PITH_TRY(readInteger(root, "pith", "", 0, INT32_MAX, version));
@@ -277,19 +314,11 @@ void fillViews(std::vector<Port> &ports) {
 
 Status parseManifest(const std::string &text, Manifest &manifest) {
   manifest = Manifest();
-  bool deep = false;
-  const auto watchDepth = [&](int depth, Json::parse_event_t, Json &) {
-    deep |= depth > maxDepth;
-    return !deep;
-  };
-  try {
-    const Json root = Json::parse(text, watchDepth);
-    if (deep)
-      return failure(PITH_ERROR_FORMAT, "manifest: values are nested more than %d deep", maxDepth);
-    PITH_TRY(parseRoot(root, manifest));
-  } catch (const std::runtime_error &exception) {
-    return failure(PITH_ERROR_FORMAT, "manifest: %s", exception.what());
-  }
+  Json root;
+  std::string error;
+  if (!json::parse(text, root, error))
+    return failure(PITH_ERROR_FORMAT, "manifest: %s", error.c_str());
+  PITH_TRY(parseRoot(root, manifest));
   for (Entry &entry : manifest.entries) {
     fillViews(entry.inputs);
     fillViews(entry.outputs);

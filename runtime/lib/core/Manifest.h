@@ -32,11 +32,22 @@ struct Port {
   std::vector<const char *> symbols;
 };
 
+/// Places of the residual stream where hidden states can be seen, numbered in its order; -1: there is none.
+struct TapPlaces {
+  uint32_t count = 0, hidden = 0;
+  std::vector<int32_t> blockIn, afterAttention, afterMlp; ///< by layer
+  int32_t afterFinalNorm = -1;
+};
+
 struct Entry {
   std::string name;
   pith_entry_kind kind = PITH_ENTRY_INVOKE;
   std::vector<Port> inputs, outputs; ///< INVOKE
-  uint32_t vocab = 0, maxRows = 0;   ///< STEP
+  // STEP
+  uint32_t vocab = 0, maxRows = 0;
+  uint32_t embeddingRow = 0; ///< floats that can stand for a token's embedding; 0: tokens only
+  bool deterministic = false;
+  TapPlaces taps;
 };
 
 struct StateLayout {

@@ -178,10 +178,12 @@ bool Module::supports(pith_capability capability, const char **reason) const {
       why = "the module has no entry of kind step: its graph was not turned into a cached decoder";
     break;
   case PITH_CAN_EMBEDDING_ROWS:
-    why = "the module's step takes tokens only";
+    if (!steps || !stepEntry()->embeddingRow)
+      why = "the module's step takes tokens only: it has no embedding table, or reads the tokens elsewhere too";
     break;
   case PITH_CAN_TAP:
-    why = "the module was compiled without taps";
+    if (!steps || !stepEntry()->taps.count)
+      why = "the module was compiled without taps: its step is not cut into blocks";
     break;
   case PITH_CAN_GATE:
     why = "the module was compiled without gates";
@@ -196,10 +198,11 @@ bool Module::supports(pith_capability capability, const char **reason) const {
     why = "this version of the runtime has no verify policies; a step with all rows gives the logits";
     break;
   case PITH_CAN_KV_MODES:
-    why = "the module's step always writes its own cache";
+    why = "the module's step always writes to the lane's own cache";
     break;
   case PITH_CAN_DETERMINISTIC:
-    why = "the module does not promise results that are independent of the batch";
+    if (!steps || !stepEntry()->deterministic)
+      why = "the module does not promise results that are independent of the batch";
     break;
   default:
     why = "this version of the runtime does not know the capability";

@@ -178,6 +178,9 @@ pith_status pith_module_step_info(const pith_module *module, pith_step_info *inf
     value.page_tokens = state.pageTokens;
     value.page_bytes = state.pageBytes;
     value.positions = state.positions;
+    value.layers = uint32_t(entry.taps.blockIn.size());
+    value.hidden = entry.taps.hidden;
+    value.embedding = entry.embeddingRow;
     return writeStruct(value, "info", info);
   });
 }

@@ -29,6 +29,10 @@ public:
   struct Lane {
     size_t firstRow = 0, rowCount = 0;
     size_t firstScore = 0, scoreCount = 0;
+    size_t firstTap = 0, tapCount = 0;
+  };
+  struct Tap {
+    size_t first = 0, count = 0; ///< of tapValues
   };
   struct Output {
     const Port *port = nullptr;
@@ -40,12 +44,16 @@ public:
     rows.clear();
     lanes.clear();
     scores.clear();
+    taps.clear();
+    tapValues.clear();
     outputCount = 0;
   }
 
   std::vector<Row> rows;
   std::vector<Lane> lanes;
   std::vector<float> scores;
+  std::vector<Tap> taps;
+  std::vector<float> tapValues;
   Buffer logits;
   std::vector<Output> outputs; ///< the first outputCount are valid
   size_t outputCount = 0;

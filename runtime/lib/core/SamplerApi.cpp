@@ -113,9 +113,11 @@ Status drawRow(pith_sampler &sampler, const Result &result, const pith_draw &wan
     // A copy, because the sequence may grow on another thread as soon as its lock is free.
     const std::lock_guard<std::mutex> lock(wanted.sequence->session->mutex);
     const std::vector<int32_t> &tokens = wanted.sequence->sequence.tokens();
-    sampler.history.assign(tokens.begin(), tokens.end());
+    sampler.history.clear();
+    std::copy_if(tokens.begin(), tokens.end(), std::back_inserter(sampler.history),
+                 [](int32_t token) { return token != embeddingRow; });
     history = sampler.history.data();
-    count = tokens.size();
+    count = sampler.history.size();
   }
   const uint64_t position = wanted.position ? wanted.position : row.nextPosition;
   const Status status = draw(sampler, row.logits, row.vocab, history, count, wanted.branch, position, token);

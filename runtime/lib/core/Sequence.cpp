@@ -172,7 +172,10 @@ Status Sequence::ownTail() {
 
 void Sequence::commit(const int32_t *tokens, size_t count) noexcept {
   const size_t full = log.size() / pageTokens;
-  log.insert(log.end(), tokens, tokens + count); // within the capacity that prepare has reserved
+  if (tokens) // within the capacity that prepare has reserved
+    log.insert(log.end(), tokens, tokens + count);
+  else
+    log.insert(log.end(), count, embeddingRow);
   if (replaced)
     pool.release(replaced);
   replaced = nullptr;

@@ -11,6 +11,9 @@
 
 namespace pith::runtime {
 
+/// Stands in a sequence's text for a row that came as an embedding: it equals no token.
+constexpr int32_t embeddingRow = -1;
+
 /// Tokens and the pages that hold their cache; page i holds tokens [i * pageTokens, (i + 1) * pageTokens). A
 /// page may be shared with other sequences; nobody writes to a page that has two references, nor over tokens that
 /// the prefix cache holds in it.
@@ -46,7 +49,7 @@ public:
   /// sequence alone, and room for them in the log; then either `commit` or `rollBack` follows, neither of
   /// which can fail.
   Status prepare(size_t count);
-  void commit(const int32_t *tokens, size_t count) noexcept;
+  void commit(const int32_t *tokens /* null: embedding rows */, size_t count) noexcept;
   void rollBack() noexcept;
 
   /// Exchanges text and pages with a sequence of the same module.

@@ -134,6 +134,11 @@ pith_status pith_sequence_score(pith_sequence *sequence, size_t from, size_t to,
                      to, length);
     if (from < to)
       PITH_REQUIRE(logprobs);
+    const std::vector<int32_t> &tokens = sequence->sequence.tokens();
+    for (size_t i = from - 1; i < to && from < to; ++i)
+      if (tokens[i] == embeddingRow)
+        return failure(PITH_ERROR_UNSUPPORTED, "token %zu is an embedding row, which cannot be scored or run again",
+                       i);
     return sequence->session->score(sequence->sequence, sequence->module, from, to, logprobs);
   });
 }

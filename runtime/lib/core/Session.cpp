@@ -22,13 +22,18 @@ uint64_t nanoseconds() {
 
 class Session::Call {
 public:
-  explicit Call(Session &owner) : session(owner), begin(nanoseconds()) {
+  /// Clears the result now, and again unless the call succeeds.
+  Call(Session &owner, Result *target) : session(owner), result(target), begin(nanoseconds()) {
+    if (result)
+      result->clear();
     session.state.store(Running, std::memory_order_relaxed);
   }
   ~Call() {
     session.state.store(Idle, std::memory_order_relaxed);
     session.stats.total_nanoseconds += nanoseconds() - begin;
     session.stats.failed += !succeeded;
+    if (!succeeded && result)
+      result->clear();
   }
   Status end(Status status) {
     succeeded = status.ok();
@@ -39,6 +44,7 @@ public:
 
 private:
   Session &session;
+  Result *const result;
   const uint64_t begin;
   bool succeeded = false;
 };
@@ -74,6 +80,7 @@ Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
   for (const std::shared_ptr<const Module> &module : modules)
     session->pool.addKind(module->manifest().state.pageBytes, module->manifest().state.pageTokens);
   session->modules = std::move(modules);
+  session->deterministic = options.flags & PITH_SESSION_DETERMINISTIC;
   out = std::move(session);
   return {};
 }
@@ -101,6 +108,7 @@ Status Session::findModule(const Module *module, pith_entry_kind kind, size_t &i
 Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims) {
   context.struct_size = sizeof context;
   context.threads = team->threads();
+  context.flags = deterministic ? uint32_t(PITH_EXEC_DETERMINISTIC) : 0;
   context.barrier = Team::barrier;
   context.team = team.get();
   const int64_t bytes = code.prepare(&context, outputDims);
@@ -136,12 +144,8 @@ Status Session::runCode(const pith_exec_entry &code, const pith_exec_context &co
 }
 
 Status Session::step(const StepRequest &stepRequest, Result *result) {
-  Call call(*this);
-  if (result)
-    result->clear();
+  Call call(*this, result);
   Status status = stepRun->run(stepRequest, result);
-  if (!status.ok() && result)
-    result->clear();
   stats.steps += status.ok();
   return call.end(std::move(status));
 }
@@ -166,7 +170,7 @@ Status Session::score(Sequence &sequence, size_t module, size_t from, size_t to,
 Status Session::catchUp(Sequence &sequence, size_t module, const int32_t *tokens, size_t count) {
   const std::vector<int32_t> &old = sequence.tokens();
   size_t common = 0;
-  while (common < count && common < old.size() && tokens[common] == old[common])
+  while (common < count && common < old.size() && tokens[common] == old[common] && old[common] >= 0)
     ++common;
   if (common == count) {
     sequence.truncate(count);
@@ -186,12 +190,9 @@ Status Session::catchUp(Sequence &sequence, size_t module, const int32_t *tokens
 }
 
 Status Session::invoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result) {
-  Call call(*this);
-  result.clear();
+  Call call(*this, &result);
   result.module = modules[module];
   Status status = runInvoke(*modules[module], entry, inputs, result);
-  if (!status.ok())
-    result.clear();
   stats.invokes += status.ok();
   return call.end(std::move(status));
 }

@@ -31,6 +31,10 @@ struct LaneRequest {
   const uint32_t *rowList = nullptr;
   size_t rowCount = 0;
   bool score = false;
+  const float *embeddings = nullptr; ///< in place of tokens, which are null then
+  const pith_tap *const *taps = nullptr;
+  size_t tapCount = 0;
+  bool readOnly = false; ///< the sequence stays as it is
 };
 
 struct StepRequest {
@@ -56,6 +60,7 @@ public:
   size_t sequences = 0;
   pith_stats stats{};
   std::string explanation;
+  bool deterministic = false;
   StepRequest request; ///< the C face's, kept for its memory
 
   /// The index of a module in this session; null stands for its only one with entries of that kind.

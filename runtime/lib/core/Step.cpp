@@ -24,7 +24,10 @@ public:
   }
   void commit() noexcept {
     for (const LaneRequest &lane : lanes)
-      lane.sequence->commit(lane.tokens, lane.count);
+      if (lane.readOnly)
+        lane.sequence->rollBack();
+      else
+        lane.sequence->commit(lane.tokens, lane.count);
     prepared = 0;
   }
   ~Transaction() {
@@ -69,7 +72,7 @@ Status StepRun::check(const StepRequest &request) {
       return failure(PITH_ERROR_LIMIT,
                      "lane %zu: %zu tokens after %zu exceed the %llu positions that the model has", i,
                      lane.count, past, (unsigned long long)limit);
-    for (size_t j = 0; j < lane.count; ++j)
+    for (size_t j = 0; lane.tokens && j < lane.count; ++j)
       if (lane.tokens[j] < 0 || uint32_t(lane.tokens[j]) >= vocabulary)
         return failure(PITH_ERROR_ARGUMENT, "lane %zu: token %zu is %d, expected 0 to %u", i, j,
                        lane.tokens[j], vocabulary - 1);
@@ -84,18 +87,20 @@ Status StepRun::check(const StepRequest &request) {
 
 /// Gives every wanted row and score its place in the result.
 Status StepRun::layOut(Result *result) {
-  size_t rows = 0, scores = 0, floats = 0;
+  size_t rows = 0, scores = 0, floats = 0, tapCount = 0;
   for (Lane &lane : lanes) {
     lane.row = rows;
     lane.score = scores;
+    lane.tap = tapCount;
+    tapCount += lane.request->tapCount;
     rows += lane.wanted();
     scores += lane.scores();
     floats += lane.wanted() * size_t(session.modules[lane.request->module]->stepEntry()->vocab);
   }
   if (!result) {
-    if (rows || scores)
-      return failure(PITH_ERROR_ARGUMENT, "result is null, but the lanes want %zu rows and %zu scores", rows,
-                     scores);
+    if (rows || scores || tapCount)
+      return failure(PITH_ERROR_ARGUMENT,
+                     "result is null, but the lanes want %zu rows, %zu scores and %zu taps", rows, scores, tapCount);
     return {};
   }
   PITH_TRY(result->logits.reserve(floats * sizeof(float), "logits"));
@@ -110,7 +115,7 @@ Status StepRun::layOut(Result *result) {
       if (lane.request->module != module)
         continue;
       const uint32_t width = session.modules[module]->stepEntry()->vocab;
-      result->lanes[i] = {lane.row, lane.wanted(), lane.score, lane.scores()};
+      result->lanes[i] = {lane.row, lane.wanted(), lane.score, lane.scores(), lane.tap, lane.request->tapCount};
       for (size_t j = 0; j < lane.wanted(); ++j, next += width) {
         const size_t row = lane.request->rows == PITH_ROWS_LIST  ? lane.request->rowList[j]
                            : lane.request->rows == PITH_ROWS_ALL ? j
@@ -126,14 +131,16 @@ Status StepRun::run(const StepRequest &request, Result *result) {
   lanes.clear();
   rowsTotal = rowsDone = 0;
   for (const LaneRequest &lane : request.lanes) {
-    lanes.push_back({&lane, lane.sequence->length(), 0, 0, 0, 0});
+    lanes.push_back({&lane, lane.sequence->length(), 0, 0, 0, 0, 0});
     rowsTotal += lane.count;
   }
   PITH_TRY(layOut(result));
+  taps.begin(request.lanes, result);
   Transaction transaction(request.lanes);
   PITH_TRY(transaction.prepareAll());
   for (size_t module = 0; module < session.modules.size(); ++module)
     PITH_TRY(runModule(module, request, result));
+  taps.end();
   transaction.commit();
   return {};
 }
@@ -172,6 +179,8 @@ void StepRun::gather(size_t module, size_t maxRows, Result *result) {
   pieces.clear();
   outRowIndex.clear();
   outRows.clear();
+  embeddingRows.clear();
+  taps.clearChunk();
   scoring = false;
   for (Lane &lane : lanes) {
     const LaneRequest &request = *lane.request;
@@ -210,7 +219,14 @@ void StepRun::gatherRow(Lane &lane, size_t index, Result *result) {
     }
     outRows.push_back(row);
   }
-  tokens.push_back(request.tokens[index]);
+  if (request.tapCount)
+    taps.want(lane.tap, request, index, int32_t(tokens.size()));
+  if (request.embeddings) {
+    const size_t width = session.modules[request.module]->stepEntry()->embeddingRow;
+    embeddingRows.resize(tokens.size()); // null for tokens
+    embeddingRows.push_back(request.embeddings + index * width);
+  }
+  tokens.push_back(request.tokens ? request.tokens[index] : 0);
   positions.push_back(int32_t(lane.past + index));
 }
 
@@ -231,10 +247,16 @@ Status StepRun::runChunk(size_t index) {
   } else if (!outRows.empty()) {
     context.logits = outRows.front().to; // the others follow it
   }
+  if (!embeddingRows.empty()) {
+    embeddingRows.resize(tokens.size());
+    context.embedding_rows = embeddingRows.data();
+  }
+  PITH_TRY(taps.bind(module.stepEntry()->taps, context));
   const pith_exec_entry &code = module.code(size_t(module.manifest().stepEntry));
   PITH_TRY(session.prepareCode(code, context, nullptr));
   PITH_TRY(session.runCode(code, context));
   session.stats.rows += tokens.size();
+  taps.reduce();
   if (!scoring)
     return {};
   for (size_t i = 0; i < outRows.size(); ++i)

@@ -18,6 +18,7 @@
 #define PITH_RUNTIME_CORE_STEP_H
 
 #include "Session.h"
+#include "Tap.h"
 
 namespace pith::runtime {
 
@@ -25,8 +26,11 @@ class StepRun {
 public:
   explicit StepRun(Session &owner) : session(owner) {}
   Status run(const StepRequest &request, Result *result);
-  uint64_t bytes() const { return scratch.size(); }
-  void release() { scratch.release(); }
+  uint64_t bytes() const { return scratch.size() + taps.bytes(); }
+  void release() {
+    scratch.release();
+    taps.release();
+  }
 
 private:
   struct Lane {
@@ -36,6 +40,7 @@ private:
     size_t listed; // entries of the row list that chunks have taken
     size_t row;    // index of its next wanted row in the result
     size_t score;  // index of its next score in the result
+    size_t tap;    // index of its first tap in the step
     size_t wanted() const;
     size_t scores() const { return request->score ? request->count - 1 : 0; }
   };
@@ -64,6 +69,8 @@ private:
   std::vector<int32_t> tokens, positions, outRowIndex;
   std::vector<pith_exec_lane> pieces;
   std::vector<OutRow> outRows;
+  std::vector<const float *> embeddingRows; // by row; empty when all are tokens
+  TapRun taps;
   bool scoring = false;
   size_t vocab = 0;
   Buffer scratch;

@@ -5,24 +5,58 @@
 //
 //===----------------------------------------------------------------------------------===//
 #include "Session.h"
+#include "Tap.h"
 
 using namespace pith::runtime;
 
 namespace {
 
-/// What a lane asks for that no module can do yet; null when all is well.
-const char *absentFeature(const pith_lane &lane, pith_capability &capability) {
-  if (lane.embeddings)
-    return capability = PITH_CAN_EMBEDDING_ROWS, "embeddings";
-  if (lane.adapter)
-    return capability = PITH_CAN_ADAPT, "adapter";
-  if (lane.gate)
-    return capability = PITH_CAN_GATE, "gate";
-  if (lane.tap_count)
-    return capability = PITH_CAN_TAP, "taps";
-  if (lane.kv_mode != PITH_KV_WRITE)
-    return capability = PITH_CAN_KV_MODES, "kv_mode";
-  return nullptr;
+/// What a lane asks for that its module cannot do.
+Status checkFeatures(const pith_lane &lane, const Module &module, size_t index) {
+  const struct {
+    bool wanted;
+    pith_capability capability;
+    const char *name;
+  } features[] = {{lane.embeddings != nullptr, PITH_CAN_EMBEDDING_ROWS, "embeddings"},
+                  {lane.adapter != nullptr, PITH_CAN_ADAPT, "adapter"},
+                  {lane.gate != nullptr, PITH_CAN_GATE, "gate"},
+                  {lane.tap_count > 0, PITH_CAN_TAP, "taps"},
+                  {lane.kv_mode == PITH_KV_WRITE_FOR_LANE, PITH_CAN_KV_MODES, "kv_mode"}};
+  for (const auto &feature : features) {
+    const char *reason = "";
+    if (feature.wanted && !module.supports(feature.capability, &reason))
+      return failure(PITH_ERROR_UNSUPPORTED, "lane %zu: %s: %s", index, feature.name, reason);
+  }
+  if (lane.flags & ~uint32_t(PITH_LANE_SCORE))
+    return failure(PITH_ERROR_UNSUPPORTED, "lane %zu: flags 0x%x are not known", index, lane.flags);
+  if (lane.kv_mode > PITH_KV_WRITE_FOR_LANE)
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: kv_mode is %u, expected 0 to %d", index, lane.kv_mode,
+                   PITH_KV_WRITE_FOR_LANE);
+  return {};
+}
+
+Status checkInputs(const pith_lane &lane, const Module &module, size_t index) {
+  if (lane.rows > PITH_ROWS_LIST)
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: rows is %u, expected 0 to %d", index, lane.rows,
+                   PITH_ROWS_LIST);
+  if (lane.token_count && !lane.tokens && !lane.embeddings)
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: tokens is null", index);
+  if (lane.tokens && lane.embeddings)
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: both tokens and embeddings are given, expected one of them",
+                   index);
+  if (lane.embeddings && (lane.flags & PITH_LANE_SCORE))
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: embedding rows are no tokens that could be scored", index);
+  if (lane.rows == PITH_ROWS_LIST && lane.row_count && !lane.row_list)
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: row_list is null", index);
+  if (lane.tap_count && !lane.taps)
+    return failure(PITH_ERROR_ARGUMENT, "lane %zu: taps is null", index);
+  for (size_t i = 0; i < lane.tap_count; ++i) {
+    if (!lane.taps[i])
+      return failure(PITH_ERROR_ARGUMENT, "lane %zu: taps[%zu] is null", index, i);
+    if (lane.taps[i]->module.get() != &module)
+      return failure(PITH_ERROR_ARGUMENT, "lane %zu: taps[%zu] is of another module", index, i);
+  }
+  return {};
 }
 
 Status readLane(const Session &session, const pith_lane &lane, size_t index, LaneRequest &request) {
@@ -30,29 +64,21 @@ Status readLane(const Session &session, const pith_lane &lane, size_t index, Lan
     return failure(PITH_ERROR_ARGUMENT, "lane %zu: sequence is null", index);
   if (lane.sequence->session.get() != &session)
     return failure(PITH_ERROR_ARGUMENT, "lane %zu: its sequence belongs to another session", index);
+  const Module &module = *session.modules[lane.sequence->module];
+  PITH_TRY(checkFeatures(lane, module, index));
+  PITH_TRY(checkInputs(lane, module, index));
   request.sequence = &lane.sequence->sequence;
   request.module = lane.sequence->module;
-  pith_capability capability = 0;
-  if (const char *feature = absentFeature(lane, capability)) {
-    const char *reason = "";
-    session.modules[request.module]->supports(capability, &reason);
-    return failure(PITH_ERROR_UNSUPPORTED, "lane %zu: %s: %s", index, feature, reason);
-  }
-  if (lane.flags & ~uint32_t(PITH_LANE_SCORE))
-    return failure(PITH_ERROR_UNSUPPORTED, "lane %zu: flags 0x%x are not known", index, lane.flags);
-  if (lane.rows > PITH_ROWS_LIST)
-    return failure(PITH_ERROR_ARGUMENT, "lane %zu: rows is %u, expected 0 to %d", index, lane.rows,
-                   PITH_ROWS_LIST);
-  if (lane.token_count && !lane.tokens)
-    return failure(PITH_ERROR_ARGUMENT, "lane %zu: tokens is null", index);
-  if (lane.rows == PITH_ROWS_LIST && lane.row_count && !lane.row_list)
-    return failure(PITH_ERROR_ARGUMENT, "lane %zu: row_list is null", index);
   request.tokens = lane.tokens;
   request.count = lane.token_count;
   request.rows = lane.rows;
   request.rowList = lane.row_list;
   request.rowCount = lane.row_count;
   request.score = lane.flags & PITH_LANE_SCORE;
+  request.embeddings = lane.embeddings;
+  request.taps = lane.taps;
+  request.tapCount = lane.tap_count;
+  request.readOnly = lane.kv_mode == PITH_KV_READ_ONLY;
   return {};
 }
 

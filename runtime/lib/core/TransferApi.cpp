@@ -119,7 +119,7 @@ Status importSequence(pith_sequence &to, pith_read_callback read, void *context)
   tokens.resize(header.tokens);
   const uint32_t vocab = module.stepEntry()->vocab;
   for (const int32_t token : tokens)
-    if (token < 0 || uint32_t(token) >= vocab)
+    if (token != embeddingRow && (token < 0 || uint32_t(token) >= vocab))
       return failure(PITH_ERROR_FORMAT, "an exported token is %d, expected 0 to %u", token, vocab - 1);
   PITH_TRY(to.sequence.prepare(tokens.size()));
   Status status;

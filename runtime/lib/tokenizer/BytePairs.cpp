@@ -9,10 +9,13 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 
 namespace pith::tokenizer {
 
 namespace {
+
+bool isZero(const json::Value &value) { return value.isNumber() && std::strtod(value.dump().c_str(), nullptr) == 0; }
 
 constexpr uint32_t tabledCodes = 0x800;
 
@@ -28,7 +31,7 @@ bool later(const BytePairs::Scratch::Candidate &a, const BytePairs::Scratch::Can
 } // namespace
 
 BytePairs::BytePairs(const Node &model) {
-  if (const Node dropout = model.at("dropout"); !dropout.isNull() && dropout.raw() != 0)
+  if (const Node dropout = model.at("dropout"); !dropout.isNull() && !isZero(dropout.raw()))
     failUnsupported("model.dropout: merges that are left out at random are for training; expected null");
   prefix = model.at("continuing_subword_prefix").string("");
   suffix = model.at("end_of_word_suffix").string("");
@@ -50,18 +53,18 @@ BytePairs::BytePairs(const Node &model) {
 }
 
 void BytePairs::readVocabulary(const Node &node) {
-  if (!node.raw().is_object())
+  if (!node.raw().isObject())
     failBadFile("model.vocab: expected an object from tokens to ids, found " +
-                std::string(node.raw().type_name()));
-  const auto &entries = node.raw().get_ref<const Node::Json::object_t &>();
+                std::string(node.raw().typeName()));
+  const json::List<json::Member> entries = node.raw().members();
   uint32_t size = 0;
   for (const auto &[token, id] : entries)
     size = std::max(size, Node(id, "model.vocab").integer(largestVocabulary) + 1);
   // Empty tokens exist in some files; `used` tells them from free ids.
   std::vector<bool> used(size);
   tokenOfId.resize(size);
-  for (const auto &[token, json] : entries) {
-    const uint32_t id = json.get<uint32_t>();
+  for (const auto &[token, value] : entries) {
+    const uint32_t id = uint32_t(value.integer());
     if (used[id])
       failBadFile("model.vocab: id " + std::to_string(id) + " is given to '" + tokenOfId[id] + "' and to '" +
                   token + "'");
@@ -91,18 +94,18 @@ void BytePairs::readMerges(const Node &node) {
     const Node::Json &entry = node.raw()[rank];
     const auto fail = [&](const std::string &message) { failBadFile(node.at(rank).path() + ": " + message); };
     std::string_view left, right;
-    if (entry.is_string()) {
-      const std::string_view text = entry.get_ref<const std::string &>();
+    if (entry.isString()) {
+      const std::string_view text = entry.string();
       const size_t space = text.find(' ');
       if (space == text.npos || text.find(' ', space + 1) != text.npos)
         fail("expected two tokens with one space between them, found '" + std::string(text) + "'");
       left = text.substr(0, space);
       right = text.substr(space + 1);
-    } else if (entry.is_array() && entry.size() == 2 && entry[0].is_string() && entry[1].is_string()) {
-      left = entry[0].get_ref<const std::string &>();
-      right = entry[1].get_ref<const std::string &>();
+    } else if (entry.isArray() && entry.size() == 2 && entry[0].isString() && entry[1].isString()) {
+      left = entry[0].string();
+      right = entry[1].string();
     } else {
-      fail(std::string("expected \"left right\" or [left, right], found ") + entry.type_name());
+      fail(std::string("expected \"left right\" or [left, right], found ") + entry.typeName());
     }
     // A right half that continues a word loses its mark inside the merged token.
     if (right.substr(0, prefix.size()) != prefix)

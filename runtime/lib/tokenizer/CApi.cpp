@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <memory>
 #include <new>
 
 using namespace pith::tokenizer;
@@ -49,11 +50,6 @@ pith_tokenizer_status guarded(Message message, Body body) noexcept {
   } catch (const Failure &failure) {
     message.write(failure.what());
     return failure.status;
-  } catch (const nlohmann::json::exception &error) {
-    // The library's text names the place and what it met; its own prefix says nothing to a user.
-    const char *text = std::strstr(error.what(), "] ");
-    message.write((std::string("not JSON: ") + (text ? text + 2 : error.what())).c_str());
-    return PITH_TOKENIZER_BAD_FILE;
   } catch (const std::bad_alloc &) {
     message.write("out of memory");
     return PITH_TOKENIZER_NO_MEMORY;

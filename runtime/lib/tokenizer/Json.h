@@ -7,9 +7,8 @@
 #ifndef PITH_RUNTIME_TOKENIZER_JSON_H
 #define PITH_RUNTIME_TOKENIZER_JSON_H
 
+#include "../json/Value.h"
 #include "Failure.h"
-
-#include <nlohmann/json.hpp>
 
 #include <cstdint>
 #include <string>
@@ -20,51 +19,51 @@ namespace pith::tokenizer {
 /// Failure that names the place, what was found and what was expected.
 class Node {
 public:
-  using Json = nlohmann::json;
+  using Json = json::Value;
 
   Node(const Json &json, std::string path) : json(&json), place(std::move(path)) {}
 
   const Json &raw() const { return *json; }
   const std::string &path() const { return place; }
-  bool isNull() const { return json->is_null(); }
+  bool isNull() const { return json->isNull(); }
 
   /// A member; a null node if it is absent.
   Node at(const char *key) const {
     static const Json null;
-    if (!json->is_object())
-      failBadFile(place + ": expected an object, found " + json->type_name());
-    const auto found = json->find(key);
-    return Node(found == json->end() ? null : *found, place.empty() ? key : place + "." + key);
+    if (!json->isObject())
+      failBadFile(place + ": expected an object, found " + json->typeName());
+    const Json *found = json->find(key);
+    return Node(found ? *found : null, place.empty() ? key : place + "." + key);
   }
 
   size_t size() const {
-    if (!json->is_array())
-      failBadFile(place + ": expected an array, found " + json->type_name());
+    if (!json->isArray())
+      failBadFile(place + ": expected an array, found " + json->typeName());
     return json->size();
   }
   Node at(size_t index) const { return Node((*json)[index], place + "[" + std::to_string(index) + "]"); }
 
   const std::string &string() const {
-    if (!json->is_string())
-      failBadFile(place + ": expected a string, found " + json->type_name());
-    return json->get_ref<const std::string &>();
+    if (!json->isString())
+      failBadFile(place + ": expected a string, found " + json->typeName());
+    return json->string();
   }
   std::string string(const char *otherwise) const { return isNull() ? otherwise : string(); }
 
   bool boolean(bool otherwise) const {
     if (isNull())
       return otherwise;
-    if (!json->is_boolean())
-      failBadFile(place + ": expected true or false, found " + json->type_name());
-    return json->get<bool>();
+    if (!json->isBoolean())
+      failBadFile(place + ": expected true or false, found " + json->typeName());
+    return json->boolean();
   }
 
   /// An integer in [0, limit).
   uint32_t integer(uint32_t limit) const {
-    if (!json->is_number_unsigned() || json->get<uint64_t>() >= limit)
+    if (!json->isInteger() || json->integer() < 0 || json->integer() >= int64_t(limit))
       failBadFile(place + ": expected an integer from 0 to " + std::to_string(limit - 1) + ", found " +
-                  (json->is_number() ? json->dump() : json->type_name()));
-    return uint32_t(json->get<uint64_t>());
+                  (json->isNumber() ? json->dump() : json->typeName()));
+    return uint32_t(json->integer());
   }
 
 private:

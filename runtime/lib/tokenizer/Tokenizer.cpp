@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------------------===//
 #include "Tokenizer.h"
+#include "../json/Parse.h"
 #include "Unicode.h"
 
 #include <algorithm>
@@ -45,11 +46,14 @@ const char *const endNames[] = {"</s>",
 
 } // namespace
 
-Tokenizer::Tokenizer(std::string_view json) {
-  const Node::Json root = Node::Json::parse(json.begin(), json.end(), nullptr, /*allow_exceptions=*/true);
+Tokenizer::Tokenizer(std::string_view text) {
+  Node::Json root;
+  std::string error;
+  if (!json::parse(text, root, error))
+    failBadFile("not JSON: " + error);
   const Node file(root, "");
-  if (!root.is_object())
-    failBadFile(std::string("expected a JSON object with a member 'model', found ") + root.type_name());
+  if (!root.isObject())
+    failBadFile(std::string("expected a JSON object with a member 'model', found ") + root.typeName());
   readModel(file.at("model"));
   added = readAddedTokens(file.at("added_tokens"));
   normalizer = Normalizer(file.at("normalizer"));

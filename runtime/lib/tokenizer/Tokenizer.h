@@ -25,7 +25,7 @@ namespace pith::tokenizer {
 class Tokenizer {
 public:
   /// Throws a Failure.
-  explicit Tokenizer(std::string_view json);
+  explicit Tokenizer(std::string_view text);
 
   void encode(std::string_view text, bool addSpecial, bool plain, std::vector<int32_t> &ids) const;
 

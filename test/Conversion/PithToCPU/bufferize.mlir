@@ -39,3 +39,22 @@ func.func @launch(%x: tensor<?x4xf32>) -> tensor<?x4xf32> attributes {pith.entry
   %y = pith.launch @kernel(%x, %e, %n) outputs [1] : (tensor<?x4xf32>, tensor<?x4xf32>, index) -> tensor<?x4xf32>
   return %y : tensor<?x4xf32>
 }
+
+// A kernel that asks for an operand's row stride reads columns in place; any other gets them dense, and what it
+// writes goes to its place afterwards.
+// CHECK-LABEL: func.func @columns
+// CHECK: %[[IN:.*]] = memref.subview %{{.*}}[0, 2] [%{{.*}}, 2] [1, 1]
+// CHECK: pith.launch @strided(%[[IN]],
+// CHECK: %[[DENSE:.*]] = memref.alloc(%{{.*}}) {{.*}}: memref<?x2xf32>
+// CHECK: memref.copy %[[IN]], %[[DENSE]]
+// CHECK: pith.launch @kernel(%[[DENSE]],
+func.func private @strided(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, i64, i64) attributes {pith.kernel = {kind = "norm", strides = array<i64: 0>}}
+func.func @columns(%x: tensor<?x4xf32>) -> (tensor<?x2xf32>, tensor<?x2xf32>) attributes {pith.entry = "invoke"} {
+  %c0 = arith.constant 0 : index
+  %n = tensor.dim %x, %c0 : tensor<?x4xf32>
+  %in = tensor.extract_slice %x[0, 2] [%n, 2] [1, 1] : tensor<?x4xf32> to tensor<?x2xf32>
+  %e = tensor.empty(%n) : tensor<?x2xf32>
+  %y = pith.launch @strided(%in, %e, %n) outputs [1] : (tensor<?x2xf32>, tensor<?x2xf32>, index) -> tensor<?x2xf32>
+  %z = pith.launch @kernel(%in, %e, %n) outputs [1] : (tensor<?x2xf32>, tensor<?x2xf32>, index) -> tensor<?x2xf32>
+  return %y, %z : tensor<?x2xf32>, tensor<?x2xf32>
+}

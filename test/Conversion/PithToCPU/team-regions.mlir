@@ -7,13 +7,13 @@
 // CHECK: %[[COUNT:.*]] = memref.load
 // CHECK: scf.for {{.*}} to %{{.*}} step
 // CHECK:   %[[BYTES:.*]] = llvm.mul
-// CHECK:   %[[ALLOCATE:.*]] = llvm.getelementptr %[[CTX]][112]
+// CHECK:   %[[ALLOCATE:.*]] = llvm.getelementptr %[[CTX]][128]
 // CHECK:   llvm.call %{{.*}}(%[[CTX]], %[[T]], %{{.*}}) : !llvm.ptr, (!llvm.ptr, i32, i64) -> !llvm.ptr
 // CHECK:   call @loop
 // CHECK:   llvm.getelementptr %[[CTX]][8]
 // CHECK:   llvm.call
-// CHECK:   llvm.getelementptr %[[CTX]][120]
-// CHECK: llvm.getelementptr %[[CTX]][128]
+// CHECK:   llvm.getelementptr %[[CTX]][136]
+// CHECK: llvm.getelementptr %[[CTX]][144]
 // CHECK: llvm.call %{{.*}}(%[[CTX]], %[[T]], %{{.*}}, %{{.*}}) : !llvm.ptr, (!llvm.ptr, i32, i32, !llvm.ptr) -> !llvm.ptr
 // CHECK: call @loop
 func.func @main(%x: memref<?xf32>, %k: memref<1xi64>, %y: memref<?xf32>, %w: memref<?xi8>) -> (index, index) attributes {pith.entry = "invoke", pith.inputs = 2 : i64} {

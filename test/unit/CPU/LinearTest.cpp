@@ -164,6 +164,50 @@ TEST(Linear, Parts) {
   run("host", cases);
 }
 
+TEST(Linear, RowsKeepTheirBitsInDeterministicMode) {
+  std::vector<LinearSpec> specs = {
+      specOf(WeightFormat::F32, 40, 100),          specOf(WeightFormat::F16, 33, 64),
+      specOf(WeightFormat::BF16, 48, 257),         specOf(WeightFormat::Int8, 33, 257, 32),
+      specOf(WeightFormat::Int4, 48, 384, 128, 1), specOf(WeightFormat::Int4, 33, 96, 32)};
+  specs[1].norm = Norm::Layer;
+  specs[3].norm = Norm::RMS;
+  specs.back().int8Activations = true;
+  constexpr int64_t most = 40;
+  for (const char *machine : {"host", "x86-64-v3"}) {
+    SCOPED_TRACE(machine);
+    KernelHarness harness(*Machine::fromName(machine));
+    std::vector<std::string> names;
+    for (const LinearSpec &spec : specs)
+      names.push_back(getOrCreateLinear(*harness.module, harness.machine, spec).getName().str());
+    ASSERT_EQ(harness.compile(), "");
+    bool differs = false; // without the flag, so that the test cannot pass by chance
+    for (size_t i = 0; i < specs.size(); ++i) {
+      SCOPED_TRACE(names[i]);
+      const LinearLayout &layout = specs[i].layout;
+      LinearData data(specs[i], {layout.n}, /*kMajor=*/false, unsigned(i));
+      LinearSpec::Scratch scratchSize = linearScratch(harness.machine, specs[i]);
+      Buffer<float> x(most * layout.k);
+      data.fillActivations(x, /*exact=*/false, 5);
+      auto compute = [&](int64_t rows, uint32_t threads, uint32_t flags) {
+        Buffer<float> out(rows * layout.n);
+        Buffer<uint8_t> scratch(scratchSize.perRow * rows + scratchSize.fixed);
+        Team team(threads);
+        team.context.flags = flags;
+        data.call(harness, team, names[i], x.data(), out.data(), scratch.data(), rows);
+        return std::vector<float>(out.begin(), out.end());
+      };
+      std::vector<float> whole = compute(most, 1, PITH_EXEC_DETERMINISTIC);
+      for (int64_t rows : {1, 2, 3, 4, 5, 6, 7, 8, 11, 13, 22, 37}) {
+        std::vector<float> some = compute(rows, 1 + rows % 3, PITH_EXEC_DETERMINISTIC);
+        EXPECT_EQ(std::memcmp(some.data(), whole.data(), some.size() * 4), 0) << rows << " rows";
+      }
+      std::vector<float> streamed = compute(1, 1, 0);
+      differs |= std::memcmp(streamed.data(), whole.data(), streamed.size() * 4) != 0;
+    }
+    EXPECT_TRUE(differs);
+  }
+}
+
 TEST(Linear, UsesDotProductInstructions) {
   for (auto [cpu, instruction] :
        {std::pair{"znver4", "vpdpbusd"}, {"alderlake", "vpdpbusd"}, {"haswell", "vpmaddubsw"}}) {

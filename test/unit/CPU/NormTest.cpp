@@ -47,17 +47,18 @@ static void check(const std::string &machine, const NormSpec &spec) {
     for (int64_t rows : {1, 2, 7}) {
       Team team(threads);
       // A mean far from zero: the variance must not come out of a difference of large squares.
-      Buffer<float> x(rows * spec.k + 16), out(rows * spec.k + 16);
-      for (int64_t i = 0; i < rows * spec.k; ++i)
-        x[i] = 20 + normal(rng);
-      auto run = [&](float *to) {
+      int64_t width = spec.heads * spec.k, groups = rows * spec.heads;
+      Buffer<float> x(rows * width + 16), out(rows * width + 16), wide(rows * (width + 5));
+      for (int64_t i = 0; i < rows * width; ++i)
+        x[i] = wide[i / width * (width + 5) + i % width] = 20 + normal(rng);
+      auto run = [&](const float *from, float *to, int64_t stride) {
         if (spec.bias)
-          harness.call(team, name, x.data(), scale.data(), bias.data(), to, rows);
+          harness.call(team, name, from, scale.data(), bias.data(), to, rows, stride);
         else
-          harness.call(team, name, x.data(), scale.data(), to, rows);
+          harness.call(team, name, from, scale.data(), to, rows, stride);
       };
-      run(out.data());
-      for (int64_t row = 0; row < rows; ++row) {
+      run(wide.data(), out.data(), width + 5);
+      for (int64_t row = 0; row < groups; ++row) {
         std::vector<double> want = referenceNorm(spec, x.data() + row * spec.k, scale.data(), bias.data());
         // Layer: x - mean loses what 20 has more digits than 1.
         for (int64_t i = 0; i < spec.k; ++i)
@@ -66,9 +67,9 @@ static void check(const std::string &machine, const NormSpec &spec) {
               << "row " << row << " column " << i;
       }
       for (int64_t i = 0; i < 16; ++i)
-        ASSERT_EQ(out[rows * spec.k + i], 0) << "written past the end";
-      run(x.data());
-      EXPECT_EQ(std::memcmp(x.data(), out.data(), rows * spec.k * 4), 0) << "in place";
+        ASSERT_EQ(out[rows * width + i], 0) << "written past the end";
+      run(x.data(), x.data(), width);
+      EXPECT_EQ(std::memcmp(x.data(), out.data(), rows * width * 4), 0) << "in place";
     }
 }
 
@@ -77,10 +78,16 @@ TEST(Norm, AgainstReference) {
     for (int64_t k : {7, 64, 257, 2048})
       for (Norm kind : {Norm::RMS, Norm::Layer})
         for (bool bias : {false, true})
-          check(machine, {kind, k, kind == Norm::RMS ? 1e-6f : 1e-5f, bias});
+          check(machine, {kind, k, 1, kind == Norm::RMS ? 1e-6f : 1e-5f, bias});
+}
+
+TEST(Norm, OfEachHead) {
+  for (int64_t k : {7, 64})
+    for (Norm kind : {Norm::RMS, Norm::Layer})
+      check("host", {kind, k, 3, 1e-5f, kind == Norm::Layer});
 }
 
 TEST(Norm, OneElement) {
-  check("host", {Norm::RMS, 1, 1e-6f, false});
-  check("x86-64-v3", {Norm::RMS, 1, 1e-6f, true});
+  check("host", {Norm::RMS, 1, 1, 1e-6f, false});
+  check("x86-64-v3", {Norm::RMS, 1, 1, 1e-6f, true});
 }

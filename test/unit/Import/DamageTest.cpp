@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Mutate.h"
 #include "pith/Import/ONNX/Import.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -14,6 +15,7 @@
 #include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 #include "gtest/gtest.h"
+#include <cstdlib>
 #include <random>
 
 namespace {
@@ -83,6 +85,32 @@ TEST_P(DamageTest, BytesReplaced) {
       damaged[random() % damaged.size()] = char(random() % 3 ? random() % 24 : random());
     imports(damaged, i);
   }
+}
+
+/// PITH_MUTATIONS and PITH_MUTATION_SEED change how many and which.
+TEST_P(DamageTest, StructureChanged) {
+  auto setting = [](const char *name, long otherwise) {
+    const char *text = getenv(name);
+    return text ? std::atol(text) : otherwise;
+  };
+  pith::onnx::proto::ModelProto good;
+  ASSERT_TRUE(good.ParseFromString(model()));
+  std::mt19937_64 random(uint64_t(setting("PITH_MUTATION_SEED", 44)));
+  pith::test::Mutator mutator([&] { return random(); });
+  int imported = 0;
+  const int count = int(setting("PITH_MUTATIONS", 400));
+  for (int i = 0; i < count && !HasFailure(); ++i) {
+    pith::onnx::proto::ModelProto changed = good;
+    for (unsigned changes = 1 + random() % 4; changes; --changes)
+      mutator.mutate(changed);
+    const std::string bytes = changed.SerializeAsString();
+    if (const char *keep = getenv("PITH_MUTATION_KEEP")) { // the last one, to look at after a failure
+      std::error_code code;
+      llvm::raw_fd_ostream(keep, code) << bytes;
+    }
+    imported += imports(bytes, i);
+  }
+  EXPECT_LT(imported, count);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, DamageTest,

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "pith/Package/Package.h"
+#include "../Support/Faults.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Parser/Parser.h"
 #include "pith/Conversion/Passes.h"
@@ -153,6 +154,46 @@ TEST_F(PackageTest, LeavesNothingAfterAnError) {
     pith.packed @p [@a] {kind = "linear", format = "f32", n = 4 : i64, k = -1 : i64, block = 0 : i64} at 0 size 64)";
   EXPECT_NE(package(layout, path("model.pith")).find("'k'"), std::string::npos);
   EXPECT_TRUE(files().empty());
+}
+
+/// Whichever open, read, write, link or rename fails: an error and the old file, or the whole new one; never a rest.
+TEST_F(PackageTest, EveryFaultLeavesTheOldFileOrTheNewOne) {
+  if (*PITH_TEST_SANITIZE)
+    GTEST_SKIP() << "the sanitizers (" PITH_TEST_SANITIZE ") have their own system calls";
+  std::string scratch = path("scratch"), to = path("model.pith");
+  ASSERT_FALSE(llvm::sys::fs::create_directory(scratch));
+  const char *before = getenv("TMPDIR");
+  std::string saved = before ? before : "";
+  setenv("TMPDIR", scratch.c_str(), 1);
+  auto contents = [&] {
+    auto file = llvm::MemoryBuffer::getFile(to, false, false);
+    return file ? (*file)->getBuffer().str() : std::string("unreadable");
+  };
+  ASSERT_EQ(package(weights, to), "");
+  std::string whole = contents();
+  size_t n = 1, refusals = 0;
+  for (bool struck = true; struck && n < 1000 && !HasFailure(); ++n) {
+    {
+      std::error_code code;
+      llvm::raw_fd_ostream(to, code) << "old";
+      ASSERT_FALSE(code);
+    }
+    test::armFaults(test::FaultFiles, n);
+    std::string error = package(weights, to);
+    struck = test::disarmFaults();
+    refusals += !error.empty();
+    EXPECT_EQ(contents(), error.empty() ? whole : "old") << "fault " << n << ": " << error;
+    EXPECT_TRUE(error.empty() || error.size() > 10);
+    std::vector<std::string> names = files();
+    llvm::sort(names);
+    EXPECT_EQ(names, (std::vector<std::string>{"model.pith", "scratch"})) << "fault " << n << ": " << error;
+    std::error_code code;
+    EXPECT_EQ(llvm::sys::fs::directory_iterator(scratch, code), llvm::sys::fs::directory_iterator())
+        << "fault " << n << ": " << error;
+  }
+  before ? setenv("TMPDIR", saved.c_str(), 1) : unsetenv("TMPDIR");
+  EXPECT_GT(refusals, 5u);
+  EXPECT_LT(n, 1000u);
 }
 
 TEST_F(PackageTest, NeedsTheManifest) {

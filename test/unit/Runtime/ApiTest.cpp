@@ -140,7 +140,34 @@ TEST(ApiTest, WhatIsAbsentSaysSo) {
   ABSENT(pith_tap_new(module.get(), nullptr, nullptr, &error), PITH_CAN_TAP);
   ABSENT(pith_gate_new(module.get(), nullptr, 0, PITH_GATE_MASK, nullptr, &error), PITH_CAN_GATE);
   ABSENT(pith_adapter_load(module.get(), "x", nullptr, &error), PITH_CAN_ADAPT);
+  const SessionPtr other = makeSession(module);
+  const SequencePtr lanes = makeSequence(other);
+  const ResultPtr result = makeResult(other);
+  const std::vector<int32_t> tokens = {1, 2};
+  const float row[] = {1, 2, 3, 4};
+  const auto *handle = reinterpret_cast<const unsigned char *>(row); // refused before anyone looks inside
+  const pith_tap *tap = reinterpret_cast<const pith_tap *>(handle);
+  pith_lane lane = makeLane(lanes, tokens);
+#define REFUSED(field, value, capability)                                                                    \
+  lane = makeLane(lanes, tokens);                                                                            \
+  lane.field = value;                                                                                        \
+  ABSENT(pith_step(other.get(), &lane, 1, nullptr, result.get(), &error), capability)
+  REFUSED(embeddings, row, PITH_CAN_EMBEDDING_ROWS);
+  REFUSED(gate, reinterpret_cast<const pith_gate *>(handle), PITH_CAN_GATE);
+  REFUSED(adapter, reinterpret_cast<const pith_adapter *>(handle), PITH_CAN_ADAPT);
+  REFUSED(kv_mode, PITH_KV_WRITE_FOR_LANE, PITH_CAN_KV_MODES);
+  REFUSED(taps = &tap; lane.tap_count, 1, PITH_CAN_TAP);
+#undef REFUSED
 #undef ABSENT
+  EXPECT_EQ(pith_sequence_length(lanes.get()), 0u);
+  EXPECT_EQ(pith_module_supports(module.get(), 999, nullptr), 0);
+  pith_session_options options = PITH_INIT(pith_session_options);
+  options.flags = PITH_SESSION_DETERMINISTIC;
+  pith_module *handles[] = {module.get()};
+  pith_session *none = nullptr;
+  EXPECT_PITH_ERROR(pith_session_new(handles, 1, &options, &none, &error), PITH_ERROR_UNSUPPORTED,
+                    "module 0 cannot be deterministic: " + absent(PITH_CAN_DETERMINISTIC));
+  EXPECT_EQ(none, nullptr);
 }
 
 TEST(ApiTest, OlderAndNewerStructs) {

@@ -26,6 +26,32 @@ static const pith_exec_lane *lane_of(const pith_exec_context *context, uint32_t 
   return lane;
 }
 
+/* Of every token in the cache up to that row. */
+static uint64_t hash_of(const pith_exec_context *context, uint64_t seed, uint32_t row) {
+  const pith_exec_lane *lane = lane_of(context, row);
+  uint64_t hash = fake_begin(seed);
+  for (uint32_t j = 0; j <= lane->past + (row - lane->first_row); ++j) {
+    const slot *place = slot_of(lane, j);
+    hash = fake_next(hash, place->token, place->position);
+  }
+  return hash;
+}
+
+static int32_t token_of(const pith_exec_context *context, uint32_t row) {
+  const float *embedding = context->embedding_rows ? context->embedding_rows[row] : 0;
+  return embedding ? (int32_t)embedding[0] : context->tokens[row];
+}
+
+static void run_taps(const pith_exec_context *context, uint64_t seed, uint32_t thread) {
+  for (uint32_t place = 0; context->taps && place < FAKE_PLACES; ++place) {
+    const pith_exec_tap *tap = &context->taps[place];
+    for (uint32_t i = thread; i < tap->rows; i += context->threads)
+      for (uint32_t channel = 0; channel < FAKE_HIDDEN; ++channel)
+        tap->out[i * FAKE_HIDDEN + channel] =
+            fake_hidden(hash_of(context, seed, (uint32_t)tap->row_index[i]), place, channel);
+  }
+}
+
 static int64_t prepare_step(const pith_exec_context *context, int64_t *output_dims) {
   (void)output_dims;
   return (int64_t)context->out_rows * 8;
@@ -38,20 +64,14 @@ static void run_step(const pith_exec_context *context, uint32_t thread) {
   for (uint32_t row = thread; row < context->rows; row += threads) {
     const pith_exec_lane *lane = lane_of(context, row);
     slot *place = slot_of(lane, lane->past + (row - lane->first_row));
-    place->token = context->tokens[row];
+    place->token = token_of(context, row);
     place->position = context->positions[row];
   }
   context->barrier(context->team, thread);
   for (uint32_t i = thread; i < context->out_rows; i += threads) {
-    const uint32_t row = (uint32_t)context->out_row_index[i];
-    const pith_exec_lane *lane = lane_of(context, row);
-    uint64_t hash = fake_begin(seed);
-    for (uint32_t j = 0; j <= lane->past + (row - lane->first_row); ++j) {
-      const slot *place = slot_of(lane, j);
-      hash = fake_next(hash, place->token, place->position);
-    }
-    hashes[i] = hash;
+    hashes[i] = hash_of(context, seed, (uint32_t)context->out_row_index[i]);
   }
+  run_taps(context, seed, thread);
   context->barrier(context->team, thread);
   /* Another thread than the one that hashed the row. */
   for (uint32_t i = (thread + 1) % threads; i < context->out_rows; i += threads)

@@ -9,6 +9,8 @@
 #include "pith/executable.h"
 
 enum { FAKE_VOCAB = 37, FAKE_PAGE_TOKENS = 16, FAKE_MAX_ROWS = 24, FAKE_POSITIONS = 600 };
+/* An embedding row's first float is the token that it stands for. */
+enum { FAKE_EMBEDDING = 2, FAKE_HIDDEN = 5, FAKE_PLACES = 5 };
 
 /* Two builds of the model differ in this, so that a test can tell whose code ran. */
 #ifndef FAKE_SALT
@@ -29,6 +31,11 @@ static inline uint64_t fake_next(uint64_t hash, int32_t token, int32_t position)
 
 static inline float fake_logit(uint64_t hash, int32_t token) {
   return (float)(fake_mix(hash + (uint64_t)token * 77) >> 40) / 1048576.0f - 8.0f;
+}
+
+/* A hidden state of the row with this hash. */
+static inline float fake_hidden(uint64_t hash, uint32_t place, uint32_t channel) {
+  return (float)(fake_mix(hash + place * 1000u + channel) >> 40) / 8388608.0f - 1.0f;
 }
 
 #endif

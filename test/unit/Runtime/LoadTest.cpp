@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------------------===//
 #include "TestFile.h"
+#include "pith/executable.h"
 
 #include <chrono>
 #include <sys/stat.h>
@@ -98,7 +99,7 @@ TEST(LoadTest, Description) {
   const char *reason = nullptr;
   EXPECT_EQ(pith_module_supports(module.get(), PITH_CAN_STEP, &reason), 1);
   EXPECT_EQ(pith_module_supports(module.get(), PITH_CAN_TAP, &reason), 0);
-  EXPECT_STREQ(reason, "the module was compiled without taps");
+  EXPECT_STREQ(reason, "the module was compiled without taps: its step is not cut into blocks");
   EXPECT_EQ(pith_module_supports(module.get(), 12345, &reason), 0);
 }
 
@@ -206,6 +207,13 @@ TEST(LoadTest, CodeThatIsNone) {
   EXPECT_NE(loadBytes(file.bytes(), nullptr), PITH_OK);
   EXPECT_PITH_ERROR(loadBytes(TestFile("_future").bytes(), &error), PITH_ERROR_VERSION,
                     "interface version 7");
+}
+
+TEST(LoadTest, ForeignLibraries) {
+  TestFile file; // a good shared object that is no model
+  for (size_t at = 0; (at = file.elf.find(PITH_EXEC_SYMBOL, at)) != std::string::npos;)
+    file.elf[at] = 'q';
+  EXPECT_PITH_ERROR(loadBytes(file.bytes(), &error), PITH_ERROR_FORMAT, "exports no symbol pith_executable");
 }
 
 TEST(LoadTest, MissingFeaturesAreNamed) {

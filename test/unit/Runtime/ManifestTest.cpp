@@ -96,7 +96,7 @@ TEST(ManifestTest, StrangeTexts) {
   for (int i = 0; i < 100; ++i)
     nested = "[" + nested + "]";
   EXPECT_PITH_ERROR(parse(fakeManifest("{\"form\":[1,2]}", nested), &error), PITH_ERROR_FORMAT,
-                    "nested more than");
+                    "nested too deeply");
 }
 
 TEST(ManifestTest, EveryTruncationAndFlipIsSurvived) {

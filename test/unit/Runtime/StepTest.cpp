@@ -188,7 +188,7 @@ TEST_P(StepTest, WrongLanes) {
   lane = makeLane(sequence, good);
   EXPECT_PITH_ERROR(pith_step(session.get(), &lane, 1, nullptr, nullptr, &error), PITH_ERROR_ARGUMENT,
                     "result is null");
-  lane.kv_mode = PITH_KV_READ_ONLY;
+  lane.kv_mode = PITH_KV_WRITE_FOR_LANE;
   EXPECT_PITH_ERROR(step({lane}, &error), PITH_ERROR_UNSUPPORTED, "kv_mode");
   lane = makeLane(sequence, good);
   lane.struct_size = 0;

@@ -205,6 +205,24 @@ TEST_F(TransactionTest, RecycledPagesAreClean) {
   EXPECT_EQ(statsOf(session).pages_recycled, 1u);
 }
 
+TEST_F(TransactionTest, MemoryDoesNotDependOnTheMaximum) {
+  uint64_t bytes = 0;
+  for (const char *positions : {"\"positions\":101", "\"positions\":2147483647", "\"positions\":0"}) {
+    TestFile file;
+    file.manifest = fakeManifest("\"positions\":600", positions);
+    const ModulePtr large = loadModule(TemporaryFile(file.bytes()).path());
+    session = makeSession(large, 2);
+    result = makeResult(session);
+    const SequencePtr sequence = makeSequence(session);
+    ASSERT_PITH_OK(step({makeLane(sequence, someTokens(100))}, &error));
+    const pith_memory memory = memoryOf(session);
+    EXPECT_EQ(memory.pages_used, 7u);
+    const uint64_t all = memory.page_bytes_used + memory.page_bytes_free + memory.workspace_bytes;
+    EXPECT_TRUE(!bytes || all == bytes) << all << " bytes, " << bytes << " with another maximum";
+    bytes = all;
+  }
+}
+
 TEST_F(TransactionTest, MemoryGrowsWithUse) {
   const SequencePtr sequence = makeSequence(session);
   EXPECT_EQ(memoryOf(session).pages_used, 0u);

@@ -32,8 +32,8 @@ void WalkText::resize(size_t count) {
   states.resize(count);
 }
 
-Walk::Walk(uint32_t threads, uint64_t pageLimitBytes, std::function<uint64_t()> source)
-    : choose(std::move(source)), module(loadFake()), limitPages(pageLimitBytes / 4096) {
+Walk::Walk(const ModulePtr &module, uint32_t threads, uint64_t pageLimitBytes, std::function<uint64_t()> source)
+    : choose(std::move(source)), limitPages(pageLimitBytes / 4096) {
   pith_session_options options = PITH_INIT(pith_session_options);
   options.threads = threads;
   options.page_limit_bytes = pageLimitBytes;

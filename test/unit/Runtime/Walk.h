@@ -32,8 +32,8 @@ struct WalkText {
 
 class Walk {
 public:
-  /// `choose` gives any number.
-  Walk(uint32_t threads, uint64_t pageLimitBytes, std::function<uint64_t()> choose);
+  /// On the toy model; `choose` gives any number.
+  Walk(const ModulePtr &module, uint32_t threads, uint64_t pageLimitBytes, std::function<uint64_t()> choose);
 
   /// One operation, with all checks.
   void operate();
@@ -72,7 +72,6 @@ private:
   uint64_t keyOf(int salt, uint64_t state) const { return state * 31 + uint64_t(salt); }
 
   std::function<uint64_t()> choose;
-  ModulePtr module;
   SessionPtr session;
   ResultPtr result;
   const size_t limitPages;

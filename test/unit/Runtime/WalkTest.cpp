@@ -43,22 +43,22 @@ std::function<uint64_t()> randomNumbers(uint64_t seed) {
 size_t operations() { return setting("PITH_WALK_STEPS", 100000); }
 
 TEST(WalkTest, Unlimited) {
-  Walk walk(1, 0, randomNumbers(1));
+  Walk walk(loadFake(), 1, 0, randomNumbers(1));
   run(walk, operations());
 }
 
 TEST(WalkTest, UnderAPageLimit) {
-  Walk walk(1, 40 * 4096, randomNumbers(2));
+  Walk walk(loadFake(), 1, 40 * 4096, randomNumbers(2));
   run(walk, operations());
 }
 
 TEST(WalkTest, SeveralThreads) {
-  Walk walk(2, 200 * 4096, randomNumbers(3));
+  Walk walk(loadFake(), 2, 200 * 4096, randomNumbers(3));
   run(walk, operations() / 50);
 }
 
 TEST(WalkTest, MoreThreadsThanCores) {
-  Walk walk(5, 0, randomNumbers(4));
+  Walk walk(loadFake(), 5, 0, randomNumbers(4));
   run(walk, operations() / 500);
 }
 

@@ -91,6 +91,7 @@ enum class Activation { None, Relu, Silu, Gelu, GeluTanh, QuickGelu };
 /// itself. Sums in f32 whatever the format when !int8Activations ("exact"); else activations are quantized to int8
 /// per row and block (Int4 and Int8 weights only) and products are summed in int32 within a block ("balanced").
 /// One function serves all rows: few rows stream the weights once (decode), many use register tiles (prefill).
+/// With PITH_EXEC_DETERMINISTIC in the context's flags, a row's result has the same bits however many rows there are.
 struct LinearSpec {
   LinearLayout layout;
   Norm norm = Norm::None;
@@ -107,16 +108,23 @@ LinearSpec::Scratch linearScratch(const Machine &, const LinearSpec &);
 mlir::func::FuncOp getOrCreateLinear(mlir::ModuleOp module, const Machine &, const LinearSpec &);
 
 /// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%ctx, %thread, %tokens (i32), %weights, %out, %rows)
-mlir::func::FuncOp getOrCreateEmbedding(mlir::ModuleOp module, const Machine &, const LinearLayout &, float scale);
+/// With `takesRows`, rows that the context's embedding_rows names stand for W's.
+mlir::func::FuncOp getOrCreateEmbedding(mlir::ModuleOp module, const Machine &, const LinearLayout &, float scale,
+                                        bool takesRows = false);
 
-/// out[m, :] = norm(x)[m, :] over `k` columns.   @norm(%ctx, %thread, %x, %scale, [%bias], %out, %rows). out may be x.
+/// out[m, h, :] = norm(x[m, h, :]) for each of `heads` groups of `k` columns. out may be x.
+///   @norm(%ctx, %thread, %x, %scale, [%bias], %out, %rows, %ldx)      out: dense.
 struct NormSpec {
   Norm kind = Norm::RMS;
-  int64_t k = 0;
+  int64_t k = 0, heads = 1;
   float epsilon = 0;
   bool bias = false;
 };
 mlir::func::FuncOp getOrCreateNorm(mlir::ModuleOp module, const Machine &, const NormSpec &);
+
+/// The rows of x that the context's taps[slot] asks for, normalized if the norm is not None, to where it asks for them.
+///   @tap(%ctx, %thread, %x, [%scale], [%bias], %slot, %ldx)
+mlir::func::FuncOp getOrCreateTap(mlir::ModuleOp module, const Machine &, const NormSpec &);
 
 /// Rotates `heads` heads of `headDim` columns, the first `rotaryDim` channels of each; others are copied.
 /// Split-half pairs (i, i + r/2) or interleaved (2i, 2i + 1): y1 = x1 c - x2 s, y2 = x2 c + x1 s.

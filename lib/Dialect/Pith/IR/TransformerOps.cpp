@@ -116,6 +116,18 @@ LogicalResult LayerNormOp::verify() {
   return verifyVector(*this, "bias", getBias(), channels(getX()));
 }
 
+LogicalResult TapOp::verify() {
+  if (int64_t(getSlot()) < 0) // tap_c1
+    return emitOpError() << "slot " << int64_t(getSlot()) << " is negative";
+  if (getNorm() && *getNorm() != "rms" && *getNorm() != "layer") // tap_c2
+    return emitOpError() << "norm is \"" << *getNorm() << "\", expected \"rms\" or \"layer\"";
+  if (bool(getNorm()) != bool(getScale()) || bool(getNorm()) != bool(getEpsilon()) || (getBias() && !getNorm()))
+    return emitOpError("takes norm, scale and epsilon together or not at all"); // tap_c3
+  if (failed(verifyVector(*this, "scale", getScale(), channels(getX()))))
+    return failure();
+  return verifyVector(*this, "bias", getBias(), channels(getX()));
+}
+
 LogicalResult RopeOp::verify() {
   int64_t headDim = getHeadDim(), rotary = getRotaryDim(), width = channels(getX());
   if (headDim < 1 || (!ShapedType::isDynamic(width) && width % headDim)) // rope_c1

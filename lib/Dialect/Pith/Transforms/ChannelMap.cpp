@@ -341,7 +341,9 @@ std::optional<ChannelMap::Table> ChannelMap::find(ArrayRef<Term> wanted) {
       return (*channels)[channel].size() == 1 ? &(*channels)[channel][0] : nullptr;
     };
     int64_t count = channels->size(), last = wanted.size() - 1;
-    for (int64_t stride : {1, 2})
+    // Of two pairs repeated in place (a a b b), columns 1 and 2 would do as well as 0 and 2, but only the latter
+    // are one of each pair.
+    for (int64_t stride = last ? 2 : 1; stride >= 1; --stride)
       for (int64_t first = 0; first + last * stride < count; ++first) {
         const Term *head = term(first);
         if (!head || head->expression != wanted[0].expression || head->expression == Term::kNone)

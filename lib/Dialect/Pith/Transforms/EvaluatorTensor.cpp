@@ -88,10 +88,23 @@ static Reader readElements(Attribute value) {
     Element element = toElement(elements.getSplatValue<Attribute>());
     return [element](int64_t) { return element; };
   }
-  auto data = std::make_shared<std::vector<Element>>();
-  for (Attribute attribute : elements.getValues<Attribute>())
-    data->push_back(toElement(attribute));
-  return [data](int64_t i) { return (*data)[i]; };
+  // One by one: of a large table, a few elements may be all that is asked for.
+  Type type = elements.getElementType();
+  if (isa<FloatType>(type))
+    return [elements](int64_t i) {
+      Element element;
+      APFloat value = *(elements.value_begin<APFloat>() + i);
+      bool lossy;
+      value.convert(APFloat::IEEEdouble(), APFloat::rmNearestTiesToEven, &lossy);
+      element.real = value.convertToDouble();
+      return element;
+    };
+  return [elements, isBool = type.isInteger(1)](int64_t i) {
+    Element element;
+    APInt value = *(elements.value_begin<APInt>() + i);
+    element.integer = isBool ? value.getZExtValue() : value.getSExtValue();
+    return element;
+  };
 }
 
 static Reader readWeight(LoadOp load) {

@@ -18,6 +18,7 @@ void pith::buildRaisePipeline(OpPassManager &pm, const RaiseOptions &options) {
     pm.addPass(createCSEPass());
   };
   pm.addPass(createWidenFloats());
+  pm.addPass(createSimplifyGathers());
   simplify();
   // Each recognises what the ones before have named, and all see through views: norms and activations need
   // only arithmetic, projections clear the way to heads, rotation must be known before the products of

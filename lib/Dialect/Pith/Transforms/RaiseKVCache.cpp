@@ -16,6 +16,7 @@
 #include "RaiseKVCacheRows.h"
 
 #include "mlir/IR/Remarks.h"
+#include "pith/Dialect/Pith/IR/StepEntry.h"
 #include "pith/Dialect/Pith/Transforms/Passes.h"
 #include "llvm/ADT/SetVector.h"
 
@@ -281,6 +282,8 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
                    ? arith::ExtFOp::create(builder, loc, type, result).getResult()
                    : arith::TruncFOp::create(builder, loc, type, result).getResult();
     func::ReturnOp::create(builder, loc, result);
+    if (analysis.positions())
+      step->setAttr(kPositionsAttr, builder.getI64IntegerAttr(analysis.positions()));
     remark::passed(loc,
                    remark::RemarkOpts::name("step-entry").category(getArgument()).function(entry.getName()))
         << remark::add("caches: {0}", states.states.size());

@@ -71,6 +71,24 @@ static RankedTensorType refinedType(BlockArgument argument) {
   return type.clone(shape);
 }
 
+/// The length of the shortest constant table of which a part of dynamic size is taken (positions, a buffer
+/// with a mask or biases): past its end the part would be shorter than asked for. 0 if there is none.
+static int64_t shortestTable(func::FuncOp entry) {
+  int64_t shortest = 0;
+  entry.getBody().walk([&](tensor::ExtractSliceOp slice) {
+    Operation *source = slice.getSource().getDefiningOp();
+    while (isa_and_nonnull<tensor::ExtractSliceOp, ReshapeOp, BroadcastOp, TransposeOp, tensor::CastOp>(source))
+      source = source->getOperand(0).getDefiningOp();
+    if (!source || !(isa<LoadOp>(source) || source->hasTrait<OpTrait::ConstantLike>()))
+      return;
+    RankedTensorType from = slice.getSourceType();
+    for (auto [d, size] : llvm::enumerate(slice.getMixedSizes()))
+      if (isa<Value>(size) && !from.isDynamicDim(d) && from.getDimSize(d) > 1)
+        shortest = shortest ? std::min(shortest, from.getDimSize(d)) : from.getDimSize(d);
+  });
+  return shortest;
+}
+
 LogicalResult SequenceAnalysis::initialize() {
   for (BlockArgument argument : entry.getArguments()) {
     auto type = dyn_cast<RankedTensorType>(argument.getType());
@@ -99,8 +117,10 @@ LogicalResult SequenceAnalysis::initialize() {
     cases = {{1, 0}, {5, 0}, {1, 7}, {3, 4}, {2, 13}, {1, 300}};
   else
     cases = {{1, 0}, {2, 0}, {5, 0}, {9, 0}, {14, 0}, {70, 0}};
+  limit = shortestTable(entry);
   for (auto [tokens, past] : cases)
-    instances.push_back(makeInstance(tokens, past, 1 << 16));
+    if (!limit || tokens + past <= limit)
+      instances.push_back(makeInstance(tokens, past, 1 << 16));
   return success();
 }
 
@@ -434,14 +454,20 @@ std::optional<CausalMask> SequenceAnalysis::causalMask(AttentionOp attention) {
     for (int64_t length : constantsBehind(attention.getMask()))
       if (length > 64 && length < (hasPast() ? 1 << 20 : 1 << 17))
         lengths.push_back(length);
-  for (int64_t length : lengths) {
-    Instance probe = hasPast() ? makeInstance(2, length, 1 << 22) : makeInstance(length + 2, 0, 1 << 18);
-    SmallVector<int64_t> queries{0, 1};
-    if (!hasPast())
-      queries = {0, length - 1, length, length + 1};
-    if (!readMaskRows(probe, attention, queries, mask, rows))
+  auto probe = [&](int64_t length, ArrayRef<int64_t> queries) {
+    int64_t tokens = hasPast() ? queries.size() : length;
+    Instance instance = makeInstance(tokens, length - tokens, hasPast() ? 1 << 22 : 1 << 18);
+    return readMaskRows(instance, attention, queries, mask, rows);
+  };
+  for (int64_t length : lengths)
+    if (!limit || length + 2 <= limit)
+      if (!probe(length + 2, hasPast() ? ArrayRef<int64_t>{0, 1}
+                                       : ArrayRef<int64_t>{0, length - 1, length, length + 1}))
+        return std::nullopt;
+  // A table is right up to its end.
+  if (limit && attention.getMask())
+    if (!probe(limit, hasPast() ? ArrayRef<int64_t>{0} : ArrayRef<int64_t>{0, limit / 2, limit - 1}))
       return std::nullopt;
-  }
   for (const MaskRow &row : rows)
     if (row.kept <= row.position)
       mask.window = mask.window ? std::min(mask.window, row.kept) : row.kept;

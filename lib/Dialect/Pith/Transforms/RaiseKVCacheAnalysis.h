@@ -45,6 +45,9 @@ public:
   mlir::BlockArgument tokens() const { return tokenArgument; }
   /// True if the graph takes the keys and values of earlier tokens.
   bool hasPast() const { return !pastArguments.empty(); }
+  /// The number of positions for which anything is known: the length of the shortest constant table that is
+  /// cut to the sequence's length. 0: any number.
+  int64_t positions() const { return limit; }
   /// The past tensor that `value` is a view of; null if there is none.
   mlir::BlockArgument pastSource(mlir::Value value) const;
 
@@ -82,6 +85,7 @@ private:
   std::nullopt_t failAs(const Evaluator &evaluator, mlir::Value value);
 
   mlir::func::FuncOp entry;
+  int64_t limit = 0;
   mlir::BlockArgument tokenArgument;
   llvm::SmallVector<mlir::BlockArgument> pastArguments;
   std::vector<Instance> instances;

@@ -99,11 +99,16 @@ SymbolicDims::SymbolicDims(func::FuncOp entry) {
         sources.push_back({arg, static_cast<int64_t>(dim)});
       }
     }
+  relate(entry);
 }
 
 std::optional<Extent> SymbolicDims::parse(StringRef name) {
+  auto valueOf = [&](unsigned id) {
+    auto it = known.find(id);
+    return it == known.end() ? Extent::symbol(id) : it->second;
+  };
   if (auto it = named.find(name); it != named.end())
-    return Extent::symbol(it->second);
+    return valueOf(it->second);
   Extent sum;
   llvm::SmallVector<StringRef> parts;
   name.split(parts, '+');
@@ -111,13 +116,51 @@ std::optional<Extent> SymbolicDims::parse(StringRef name) {
     part = part.trim();
     int64_t number;
     if (auto it = named.find(part); it != named.end())
-      sum = sum + Extent::symbol(it->second);
+      sum = sum + valueOf(it->second);
     else if (!part.getAsInteger(10, number))
       sum = sum + Extent(number);
     else
       return std::nullopt;
   }
   return sum;
+}
+
+/// If `symbol` is one named symbol that does not occur in `value`: uses `value` in its place from now on.
+bool SymbolicDims::substitute(const Extent &symbol, const Extent &value) {
+  const auto &terms = symbol.getTerms();
+  if (terms.size() != 1 || terms.begin()->second != 1 || terms.begin()->first.size() != 1)
+    return false;
+  unsigned id = terms.begin()->first.front();
+  bool isNamed = llvm::any_of(named, [&](auto &entry) { return entry.second == id; });
+  for (const auto &[monomial, coefficient] : value.getTerms()) {
+    if (llvm::is_contained(monomial, id) || coefficient < 0)
+      return false;
+    // Only of other names: what is computed may itself come from this symbol.
+    for (unsigned other : monomial)
+      if (llvm::none_of(named, [&](auto &entry) { return entry.second == other; }))
+        return false;
+  }
+  if (!isNamed || known.count(id))
+    return false;
+  known[id] = value;
+  return true;
+}
+
+void SymbolicDims::relate(func::FuncOp entry) {
+  if (named.size() < 2)
+    return;
+  entry.getBody().walk([&](Operation *op) {
+    if (op->getNumOperands() < 2 || !OpTrait::hasElementwiseMappableTraits(op) ||
+        !llvm::all_of(op->getOperandTypes(), llvm::IsaPred<RankedTensorType>))
+      return;
+    int64_t rank = cast<RankedTensorType>(op->getOperand(0).getType()).getRank();
+    for (Value other : op->getOperands().drop_front())
+      for (int64_t dim = 0; dim < rank; ++dim) {
+        Extent a = of(op->getOperand(0), dim), b = of(other, dim);
+        if (a != b && (substitute(a, b) || substitute(b, a)))
+          cache.clear();
+      }
+  });
 }
 
 Extent SymbolicDims::opaque(Value value, int64_t dim) {

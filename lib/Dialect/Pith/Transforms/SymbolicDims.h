@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 // Two dynamic sizes are equal if they are the same polynomial in the entry's symbolic dimensions
 // (`pith.dims`). What the analysis cannot follow becomes a symbol of its own, so that equality is never
-// claimed by mistake.
+// claimed by mistake. Elementwise code relates the names: its operands have one shape, so where one of them
+// has `total` rows and the other `past + length`, these are the same.
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_DIALECT_PITH_TRANSFORMS_SYMBOLICDIMS_H
 #define PITH_LIB_DIALECT_PITH_TRANSFORMS_SYMBOLICDIMS_H
@@ -78,6 +79,8 @@ private:
   Extent fromDynamicDims(mlir::RankedTensorType type, mlir::ValueRange dims, int64_t dim);
   Extent opaque(mlir::Value value, int64_t dim);
   std::optional<Extent> parse(llvm::StringRef name);
+  void relate(mlir::func::FuncOp entry);
+  bool substitute(const Extent &symbol, const Extent &value);
 
   /// Where a symbol's value comes from: a tensor's dimension, or an index value (dim -1).
   struct Source {
@@ -86,6 +89,7 @@ private:
   };
   llvm::SmallVector<Source> sources;
   llvm::StringMap<unsigned> named;
+  llvm::DenseMap<unsigned, Extent> known; // of named symbols: what they equal
   llvm::DenseMap<std::pair<mlir::Value, int64_t>, Extent> cache;
 };
 

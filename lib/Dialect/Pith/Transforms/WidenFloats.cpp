@@ -102,8 +102,18 @@ LogicalResult widen(func::FuncOp entry) {
   for (BlockArgument arg : entry.getArguments())
     if (Type type = widened(arg.getType())) {
       auto wide = arith::ExtFOp::create(builder, arg.getLoc(), type, arg);
+      // An element that sizes depend on is read from the argument itself.
+      for (Operation *user : llvm::make_early_inc_range(arg.getUsers()))
+        if (auto extract = dyn_cast<tensor::ExtractOp>(user); extract && extract->getBlock() == &entry.front()) {
+          OpBuilder after(extract);
+          auto narrow = tensor::ExtractOp::create(after, extract.getLoc(), arg, extract.getIndices());
+          extract.replaceAllUsesWith(
+              arith::ExtFOp::create(after, extract.getLoc(), extract.getType(), narrow.getResult()).getResult());
+          extract.erase();
+        }
       arg.replaceUsesWithIf(wide, [&](OpOperand &use) {
-        return use.getOwner() != wide && !isa<tensor::DimOp>(use.getOwner());
+        return use.getOwner() != wide && !isa<tensor::DimOp>(use.getOwner()) &&
+               !(isa<tensor::ExtractOp>(use.getOwner()) && use.getOwner()->getBlock() == &entry.front());
       });
     }
   SmallVector<func::ReturnOp> returns;

@@ -163,3 +163,19 @@ func.func @cache() {
   %c = pith.cache @kv7 : !pith.kv<kv_heads = 2, head_dim = 64, value_dim = 64, element = f16>
   return
 }
+
+// -----
+
+func.func @tap_c2(%x: tensor<?x8xf32>, %s: tensor<8xf32>) {
+  // expected-error @+1 {{norm is "batch", expected "rms" or "layer"}}
+  pith.tap 0(%x) scale %s {norm = "batch", epsilon = 1.0e-5 : f32} : tensor<?x8xf32>, tensor<8xf32>
+  return
+}
+
+// -----
+
+func.func @tap_c3(%x: tensor<?x8xf32>, %s: tensor<8xf32>) {
+  // expected-error @+1 {{takes norm, scale and epsilon together or not at all}}
+  pith.tap 0(%x) scale %s {norm = "rms"} : tensor<?x8xf32>, tensor<8xf32>
+  return
+}

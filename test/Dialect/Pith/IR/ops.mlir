@@ -65,6 +65,10 @@ func.func @step(%rows: index, %tokens: tensor<?xi32>, %cos: tensor<?x32xf32>, %s
     %u = pith.glu silu %o, %n : tensor<?x256xf32>
     // CHECK: pith.activation gelu_tanh
     %a = pith.activation gelu_tanh %u : tensor<?x256xf32>
+    // CHECK: pith.tap 3(%{{.*}}) : tensor<?x256xf32>
+    pith.tap 3(%a) : tensor<?x256xf32>
+    // CHECK: pith.tap 4(%{{.*}}) scale %{{.*}} bias %{{.*}} {epsilon
+    pith.tap 4(%a) scale %scale bias %scale {norm = "layer", epsilon = 1.0e-5 : f32} : tensor<?x256xf32>, tensor<256xf32>, tensor<256xf32>
     // CHECK: pith.layer_norm %{{.*}} scale %{{.*}} bias %{{.*}} {epsilon
     %l = pith.layer_norm %a scale %scale bias %scale {epsilon = 1.0e-5 : f32} : tensor<?x256xf32>, tensor<256xf32>, tensor<256xf32>
     pith.yield %l, %ca : tensor<?x256xf32>, !pith.kv<kv_heads = 2, head_dim = 64, value_dim = 64, element = f16>

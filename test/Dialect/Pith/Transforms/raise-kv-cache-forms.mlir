@@ -126,3 +126,29 @@ func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}) -> (tensor<?x?x
     {heads = 2 : i64, kv_heads = 2 : i64, scale = 0.5 : f32} : tensor<?x?x16xf32>, tensor<?x?x16xf32>, tensor<?x?x16xf32> -> tensor<?x?x16xf32>
   return %a : tensor<?x?x16xf32>
 }
+
+// -----
+
+// A mask that is cut out of a constant buffer says nothing beyond the buffer's end: the step has that many
+// positions. Here the buffer is causal with a window of 3.
+// CHECK-LABEL: func.func @step
+// CHECK-SAME: pith.positions = 8 : i64
+// CHECK: pith.cache_attention %{{.*}} {heads = 2 : i64, scale = 5.000000e-01 : f32, window = 3 : i64}
+pith.weight @embed : tensor<64x16xf32> = dense<0.5> : tensor<64x16xf32>
+pith.weight @buffer : tensor<8x8xi1> = dense<[
+  [true, false, false, false, false, false, false, false], [true, true, false, false, false, false, false, false],
+  [true, true, true, false, false, false, false, false], [false, true, true, true, false, false, false, false],
+  [false, false, true, true, true, false, false, false], [false, false, false, true, true, true, false, false],
+  [false, false, false, false, true, true, true, false], [false, false, false, false, false, true, true, true]]> : tensor<8x8xi1>
+func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}) -> (tensor<?x?x16xf32> {pith.name = "logits"})
+    attributes {pith.entry = "invoke"} {
+  %c1 = arith.constant 1 : index
+  %s = tensor.dim %ids, %c1 : tensor<?x?xi64>
+  %x = pith.embedding %ids, @embed : tensor<?x?xi64> -> tensor<?x?x16xf32>
+  %m = pith.load @buffer : tensor<8x8xi1>
+  %part = tensor.extract_slice %m[0, 0] [%s, %s] [1, 1] : tensor<8x8xi1> to tensor<?x?xi1>
+  %mask = pith.reshape %part dims(%s, %s) : tensor<?x?xi1> -> tensor<1x1x?x?xi1>
+  %a = pith.attention %x, %x, %x mask %mask : tensor<1x1x?x?xi1>
+    {heads = 2 : i64, kv_heads = 2 : i64, scale = 0.5 : f32} : tensor<?x?x16xf32>, tensor<?x?x16xf32>, tensor<?x?x16xf32> -> tensor<?x?x16xf32>
+  return %a : tensor<?x?x16xf32>
+}

@@ -435,6 +435,25 @@ def Pith_YieldOp : Pith_Op<"yield", [Pure, Terminator, ReturnLike, HasParent<"Bl
   let hasVerifier = 0;
 }
 
+def Pith_TapOp : Pith_Op<"tap", [AttrSizedOperandSegments, MemoryEffects<[MemRead, MemWrite]>]> {
+  let summary = "a place where an application can see hidden states";
+  let description = [{
+    Copies those rows of `x` that the caller of the step asks for at place `slot`; nothing, if it asks for none. With
+    `norm` ("rms" or "layer") the copies are normalized, over the channels, with `scale` and `bias`.
+
+    ```mlir
+    pith.tap 3(%x) : tensor<?x256xf32>
+    pith.tap 24(%x) scale %s {norm = "rms", epsilon = 1.0e-5 : f32} : tensor<?x256xf32>, tensor<256xf32>
+    ```
+  }];
+  let arguments = (ins I64Attr:$slot, Pith_FloatTensor:$x, Optional<Pith_FloatTensor>:$scale,
+                       Optional<Pith_FloatTensor>:$bias, OptionalAttr<StrAttr>:$norm, OptionalAttr<F32Attr>:$epsilon);
+  let assemblyFormat = [{
+    $slot `(` $x `)` (`scale` $scale^)? (`bias` $bias^)? attr-dict
+    `:` type($x) (`,` type($scale)^)? (`,` type($bias)^)?
+  }];
+}
+
 def Pith_StateOp : Pith_Op<"state", [Symbol]> {
   let summary = "declares per-sequence state: one layer's KV cache";
   let description = [{

@@ -28,6 +28,21 @@ def WidenFloats : Pass<"pith-widen-floats", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect"];
 }
+def SimplifyGathers : Pass<"pith-simplify-gathers", "::mlir::ModuleOp"> {
+  let summary = "gathers along one dimension and slices, where a gather is no more";
+  let description = [{
+    Index tuples that count along a dimension take it as a whole; what is left of most is one index. Constant runs of
+    indices are slices.
+
+    ```mlir
+    %t = tensor.concat dim(2) %counting, %ids : (tensor<?x?x1xi64>, tensor<?x?x1xi64>) -> tensor<?x?x2xi64>
+    %y = pith.gather_nd %repeated, %t : tensor<?x64x4xf32>, tensor<?x?x2xi64> -> tensor<?x?x4xf32>
+    // becomes
+    %y = pith.gather %table, %ids axis 0 : tensor<64x4xf32>, tensor<?x?xi64> -> tensor<?x?x4xf32>
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
+}
 def RaiseNorms : Pass<"pith-raise-norms", "::mlir::ModuleOp"> {
   let summary = "recognise RMS and layer normalization";
   let description = [{

@@ -1,0 +1,31 @@
+//===- Registration.cpp - what the tools on IR know -----------------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+
+#include "Registration.h"
+#include "mlir/InitAllDialects.h"
+#include "mlir/InitAllExtensions.h"
+#include "mlir/InitAllPasses.h"
+#include "mlir/Pass/PassRegistry.h"
+#include "pith/Conversion/Passes.h"
+#include "pith/Dialect/Pith/Transforms/Passes.h"
+#include "pith/Driver/Driver.h"
+
+void pith::registerAllDialects(mlir::DialectRegistry &registry) {
+  mlir::registerAllDialects(registry);
+  mlir::registerAllExtensions(registry);
+  registerDialects(registry);
+}
+
+void pith::registerAllPasses() {
+  mlir::registerAllPasses();
+  registerPithTransformsPasses();
+  registerPithConversionPasses();
+  registerConversionPipelines();
+  static mlir::PassPipelineRegistration<> raise("pith-raise",
+                                                "the phase raise: tensors to blocks, attention and state",
+                                                [](mlir::OpPassManager &pm) { buildRaisePipeline(pm); });
+}
