@@ -6,12 +6,14 @@
 //===----------------------------------------------------------------------===//
 //
 // The caller owns inputs and outputs. So results become arguments that are written, and because the caller
-// must know their sizes before it can pass them, the entry returns those instead.
+// must know their sizes before it can pass them, the entry returns those instead. Where a size depends on data, it
+// returns -1, and asks for the memory when it knows.
 //
 //===----------------------------------------------------------------------===//
 #include "../PithToLinalg/TensorBuilder.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
+#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
@@ -24,6 +26,7 @@
 #include "mlir/Dialect/Tensor/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Tensor/Transforms/SubsetInsertionOpInterfaceImpl.h"
 #include "pith/Conversion/Passes.h"
+#include "pith/Dialect/Pith/IR/PithDataOps.h"
 
 namespace pith {
 #define GEN_PASS_DEF_BUFFERIZEENTRIES
@@ -145,6 +148,29 @@ struct LaunchModel : BufferizableOpInterface::ExternalModel<LaunchModel, LaunchO
 };
 } // namespace
 
+namespace {
+struct ArgSortModel : DstBufferizableOpInterfaceExternalModel<ArgSortModel, ArgSortOp> {
+  /// What `order` and `scratch` held before is not read.
+  bool bufferizesToMemoryRead(Operation *, OpOperand &operand, const AnalysisState &) const {
+    return operand.getOperandNumber() == 0;
+  }
+
+  LogicalResult bufferize(Operation *op, RewriterBase &rewriter, const BufferizationOptions &options,
+                          BufferizationState &state) const {
+    SmallVector<Value> buffers;
+    for (Value operand : op->getOperands()) {
+      FailureOr<Value> buffer = getBuffer(rewriter, operand, options, state);
+      if (failed(buffer))
+        return failure();
+      buffers.push_back(*buffer);
+    }
+    ArgSortOp::create(rewriter, op->getLoc(), TypeRange(), buffers, op->getAttrs());
+    replaceOpWithBufferizedValues(rewriter, op, ArrayRef(buffers).drop_front());
+    return success();
+  }
+};
+} // namespace
+
 void pith::registerBufferizationModels(DialectRegistry &registry) {
   arith::registerBufferizableOpInterfaceExternalModels(registry);
   linalg::registerBufferizableOpInterfaceExternalModels(registry);
@@ -154,7 +180,10 @@ void pith::registerBufferizationModels(DialectRegistry &registry) {
   tensor::registerInferTypeOpInterfaceExternalModels(registry);
   tensor::registerSubsetOpInterfaceExternalModels(registry);
   registry.addExtension(
-      +[](MLIRContext *context, PithDialect *) { LaunchOp::attachInterface<LaunchModel>(*context); });
+      +[](MLIRContext *context, PithDialect *) {
+        LaunchOp::attachInterface<LaunchModel>(*context);
+        ArgSortOp::attachInterface<ArgSortModel>(*context);
+      });
 }
 
 //===----------------------------------------------------------------------===//
@@ -180,25 +209,55 @@ static void takeInputs(func::FuncOp entry) {
   entry.setType(b.getFunctionType(entry.front().getArgumentTypes(), entry.getResultTypes()));
 }
 
+/// Whether a size is arithmetic on the sizes of the entry's arguments, and on elements of its inputs. `known` has the answers given before.
+static bool isKnownAtStart(Value size, DenseMap<Value, bool> &known) {
+  auto [entry, fresh] = known.try_emplace(size, false);
+  if (!fresh)
+    return entry->second;
+  Operation *op = size.getDefiningOp();
+  if (!op || op->getNumRegions() || !isMemoryEffectFree(op) || !isa<func::FuncOp>(op->getParentOp()))
+    return false;
+  bool result;
+  if (auto dim = dyn_cast<tensor::DimOp>(op))
+    result = isa<BlockArgument>(dim.getSource()) && dim.getConstantIndex();
+  else if (auto element = dyn_cast<tensor::ExtractOp>(op))
+    result = isa<BlockArgument>(element.getTensor()) &&
+             llvm::all_of(element.getIndices(), [&](Value i) { return isKnownAtStart(i, known); });
+  else
+    result = llvm::all_of(op->getOperands(), [&](Value operand) {
+      return !isa<ShapedType>(operand.getType()) && isKnownAtStart(operand, known);
+    });
+  return known[size] = result;
+}
+
 /// Results as buffers to write; their dynamic sizes are what the entry returns.
 static LogicalResult giveOutputs(func::FuncOp entry) {
   auto ret = cast<func::ReturnOp>(entry.front().getTerminator());
   OpBuilder b(ret);
   SmallVector<Value> sizes;
   SmallVector<DictionaryAttr> attributes;
+  DenseMap<Value, bool> known;
+  bool isStep = entry->getAttrOfType<StringAttr>(kEntryAttr).getValue() == "step";
   for (unsigned i = 0; i < entry.getNumResults(); ++i)
     attributes.push_back(entry.getResultAttrDict(i));
   for (auto [i, value] : llvm::enumerate(ret.getOperands())) {
     auto type = dyn_cast<RankedTensorType>(value.getType());
     if (!type)
       return entry.emitError("result ") << i << " is " << value.getType() << ", expected a tensor";
-    BlockArgument out = entry.front().addArgument(bufferType(type), value.getLoc());
+    Value out = entry.front().addArgument(bufferType(type), value.getLoc());
+    SmallVector<Value> dims;
+    for (int64_t d = 0; d < type.getRank(); ++d)
+      if (type.isDynamicDim(d))
+        dims.push_back(getValueOrCreateConstantIndexOp(b, ret.getLoc(), getDim(b, ret.getLoc(), value, d)));
+    if (isStep || llvm::all_of(dims, [&](Value size) { return isKnownAtStart(size, known); })) {
+      llvm::append_range(sizes, dims);
+    } else {
+      out = OutputBufferOp::create(b, ret.getLoc(), bufferType(type), i, dims);
+      sizes.append(dims.size(), arith::ConstantIndexOp::create(b, ret.getLoc(), -1));
+    }
     auto write = MaterializeInDestinationOp::create(b, ret.getLoc(), /*result=*/Type(), value, out);
     write.setRestrict(true);
     write.setWritable(true);
-    for (int64_t d = 0; d < type.getRank(); ++d)
-      if (type.isDynamicDim(d))
-        sizes.push_back(getValueOrCreateConstantIndexOp(b, ret.getLoc(), getDim(b, ret.getLoc(), value, d)));
   }
   SmallVector<Type> indices(sizes.size(), b.getIndexType());
   func::ReturnOp::create(b, ret.getLoc(), sizes);

@@ -52,7 +52,9 @@ LogicalResult SizeHoister::hoist(Value size) {
       dim.replaceAllUsesWith(fixed); // whoever has asked may still hold the operation
       return hoist(fixed);
     }
-  if (!op || !done.insert(op).second)
+  if (!op) // an argument of a loop is not known
+    return success(cast<BlockArgument>(size).getOwner() == block);
+  if (done.contains(op))
     return success();
   // A buffer's dimension is known if the buffer is an input; others have been folded to what they were made
   // with. So are an input's elements, which nothing writes.
@@ -60,7 +62,7 @@ LogicalResult SizeHoister::hoist(Value size) {
     auto argument = dyn_cast<BlockArgument>(buffer);
     return argument && argument.getOwner() == block && argument.getArgNumber() < inputs;
   };
-  bool known = isMemoryEffectFree(op) && op->getBlock() == block;
+  bool known = op->getBlock() == block ? isMemoryEffectFree(op) : isPure(op);
   if (auto dim = dyn_cast<memref::DimOp>(op)) {
     known = known && isInput(dim.getSource());
   } else if (auto load = dyn_cast<memref::LoadOp>(op)) {
@@ -69,16 +71,14 @@ LogicalResult SizeHoister::hoist(Value size) {
   } else
     known =
         known && llvm::none_of(op->getOperandTypes(), [](Type type) { return isa<BaseMemRefType>(type); });
-  if (!known) {
-    culprit = op;
-    done.erase(op);
+  if (!known)
     return failure();
-  }
   SetVector<Value> inputs(op->operand_begin(), op->operand_end());
   getUsedValuesDefinedAbove(op->getRegions(), inputs);
   for (Value input : inputs)
     if (failed(hoist(input)))
       return failure();
   op->moveBefore(marker);
+  done.insert(op);
   return success();
 }

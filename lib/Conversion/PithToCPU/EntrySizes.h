@@ -18,9 +18,8 @@ class SizeHoister {
 public:
   explicit SizeHoister(mlir::func::FuncOp entry);
   ~SizeHoister();
-  /// Fails if `size` depends on the contents of a buffer; `culprit` is then the operation that reads it.
+  /// Fails if `size` depends on the contents of a buffer or on the iteration of a loop.
   mlir::LogicalResult hoist(mlir::Value size);
-  mlir::Operation *culprit = nullptr;
   /// Some size depends on an element of an input.
   bool dependsOnData = false;
   /// Everything hoisted stands before this operation.

@@ -16,6 +16,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "EntryManifest.h"
+#include "TeamCalls.h"
 #include "TeamLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -30,32 +31,6 @@ namespace pith {
 
 using namespace mlir;
 using namespace pith;
-
-/// A dense row-major buffer as MLIR describes one.
-static Value describeBuffer(OpBuilder &b, Location loc, MemRefType type, Value data, ArrayRef<Value> dims) {
-  int64_t rank = type.getRank();
-  auto number = [&](int64_t value) -> Value {
-    return LLVM::ConstantOp::create(b, loc, b.getI64Type(), value);
-  };
-  SmallVector<Type> fields{data.getType(), data.getType(), b.getI64Type()};
-  if (rank > 0)
-    fields.append(2, LLVM::LLVMArrayType::get(b.getI64Type(), rank));
-  Value result = LLVM::PoisonOp::create(b, loc, LLVM::LLVMStructType::getLiteral(b.getContext(), fields));
-  auto insert = [&](Value value, ArrayRef<int64_t> position) {
-    result = LLVM::InsertValueOp::create(b, loc, result, value, position);
-  };
-  insert(data, 0);
-  insert(data, 1);
-  insert(number(0), 2);
-  Value stride = number(1);
-  for (int64_t i = rank - 1; i >= 0; --i) {
-    insert(dims[i], {3, i});
-    insert(stride, {4, i});
-    if (i > 0)
-      stride = LLVM::MulOp::create(b, loc, stride, dims[i]);
-  }
-  return UnrealizedConversionCastOp::create(b, loc, type, result).getResult(0);
-}
 
 namespace {
 class EntryExporter {

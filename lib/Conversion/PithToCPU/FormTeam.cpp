@@ -10,10 +10,15 @@
 // last barrier are remembered; before an operation that touches what another thread may have written, or
 // writes what another may have read or written, there is a barrier.
 //
+// A loop or a branch with work for the team in it is taken by all threads: what decides (a trip count, a condition)
+// is a scalar that each thread computes, from memory that was written before a barrier. So all decide alike.
+//
 //===----------------------------------------------------------------------===//
 #include "LowerReshapes.h"
+#include "TeamCalls.h"
 #include "TeamLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
@@ -55,9 +60,11 @@ public:
     context = run.getArgument(0);
     thread = run.getArgument(1);
   }
-  LogicalResult form();
+  LogicalResult form() { return formBlock(run.front()); }
 
 private:
+  LogicalResult formBlock(Block &block);
+  void synchronize(Operation *op);
   void touch(Value buffer, bool write, SmallVectorImpl<Access> &accesses);
   void collect(Operation *op, SmallVectorImpl<Access> &accesses);
   void separate(Operation *op, ArrayRef<Access> accesses);
@@ -141,18 +148,18 @@ void TeamFormer::separate(Operation *op, ArrayRef<Access> accesses) {
   bool conflict = llvm::any_of(accesses, [&](const Access &access) {
     return llvm::any_of(pending, [&](const Access &earlier) { return access.conflicts(earlier); });
   });
-  if (conflict) {
-    OpBuilder b(op);
-    Location loc = op->getLoc();
-    auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-    Value barrier = loadField(b, loc, context, offsetof(pith_exec_context, barrier), pointer);
-    Value team = loadField(b, loc, context, offsetof(pith_exec_context, team), pointer);
-    auto type =
-        LLVM::LLVMFunctionType::get(LLVM::LLVMVoidType::get(b.getContext()), {pointer, b.getI32Type()});
-    LLVM::CallOp::create(b, loc, type, ValueRange{barrier, team, thread});
-    pending.clear();
-  }
+  if (conflict)
+    synchronize(op);
   pending.append(accesses.begin(), accesses.end());
+}
+
+/// A barrier before `op` if anything has been touched since the last one.
+void TeamFormer::synchronize(Operation *op) {
+  if (pending.empty())
+    return;
+  OpBuilder b(op);
+  callBarrier(b, op->getLoc(), context, thread);
+  pending.clear();
 }
 
 /// Pointers to the buffers, then the sizes given, then the row strides that the kernel asks for.
@@ -229,11 +236,29 @@ bool TeamFormer::isSmall(scf::ParallelOp op) {
   return total <= fewIterations;
 }
 
-LogicalResult TeamFormer::form() {
+LogicalResult TeamFormer::formBlock(Block &block) {
   SmallVector<Operation *> ops;
-  for (Operation &op : run.front().without_terminator())
+  for (Operation &op : block.without_terminator())
     ops.push_back(&op);
   for (Operation *op : ops) {
+    if (isTeamCall(op)) {
+      // A check that holds goes by without waiting.
+      if (!isa<cf::AssertOp>(op))
+        pending.clear();
+      lowerTeamCall(op, context, thread);
+      continue;
+    }
+    if (isTeamRegion(op)) {
+      // Nothing is pending where threads come from different places: before, after, and between iterations.
+      synchronize(op);
+      for (Region &region : op->getRegions())
+        if (!region.empty()) {
+          if (failed(formBlock(region.front())))
+            return failure();
+          synchronize(region.front().getTerminator());
+        }
+      continue;
+    }
     SmallVector<Access> accesses;
     collect(op, accesses);
     bool writes = llvm::any_of(accesses, [](const Access &access) { return access.write; });

@@ -11,6 +11,8 @@
 // loops are kept in registers.
 //
 //===----------------------------------------------------------------------===//
+#include "SortLoops.h"
+#include "TeamCalls.h"
 #include "TeamLoops.h"
 #include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -195,10 +197,21 @@ namespace {
 struct LinalgToTeamLoops : pith::impl::LinalgToTeamLoopsBase<LinalgToTeamLoops> {
   void runOnOperation() override {
     for (auto function : getOperation().getOps<func::FuncOp>()) {
+      // Before copies look like other work: a loop that only copies is one thread's.
+      DenseSet<Operation *> team{function};
+      function.walk<WalkOrder::PreOrder>([&](Operation *op) {
+        if (team.contains(op->getParentOp()) && pith::isTeamRegion(op))
+          team.insert(op);
+      });
       SmallVector<memref::CopyOp> copies;
       function.walk([&](memref::CopyOp op) { copies.push_back(op); });
       for (memref::CopyOp op : copies)
         lowerCopy(op);
+      SmallVector<pith::ArgSortOp> sorts;
+      function.walk([&](pith::ArgSortOp op) { sorts.push_back(op); });
+      for (pith::ArgSortOp op : sorts)
+        if (failed(pith::lowerSort(op)))
+          return signalPassFailure();
       SmallVector<linalg::LinalgOp> ops;
       function.walk([&](linalg::LinalgOp op) { ops.push_back(op); });
       for (linalg::LinalgOp op : ops) {
@@ -207,7 +220,7 @@ struct LinalgToTeamLoops : pith::impl::LinalgToTeamLoopsBase<LinalgToTeamLoops> 
           return signalPassFailure();
         }
         OpBuilder b(op);
-        LoopEmitter(b, op).run(/*useTeam=*/op->getParentOp() == function);
+        LoopEmitter(b, op).run(/*useTeam=*/team.contains(op->getParentOp()));
         op->erase();
       }
     }

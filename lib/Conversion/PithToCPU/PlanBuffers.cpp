@@ -11,6 +11,10 @@
 // so that places are found at compile time as if the product were 1. The workspace is the classes one behind
 // the other.
 //
+// What has no place stays an allocation, which the runtime serves: a buffer whose size depends on data, and one
+// that a loop makes in one iteration for the next. It is released at the end of the iteration that made it if
+// nothing that lives longer refers to it.
+//
 // Every place begins at a multiple of 64 bytes. Where an element of the class is small, its unit is the
 // product rounded up to a multiple of 64; else each buffer's bytes per unit are.
 //
@@ -20,6 +24,7 @@
 #include "mlir/Dialect/Bufferization/Transforms/BufferViewFlowAnalysis.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Interfaces/LoopLikeInterface.h"
 #include "pith/Conversion/PackedWeights.h"
 #include "pith/Conversion/Passes.h"
 #include "llvm/Support/MathExtras.h"
@@ -80,6 +85,7 @@ public:
 private:
   LogicalResult sizeOutputs();
   LogicalResult collect();
+  bool hasKnownSize(memref::AllocOp op, Product &size);
   void place(SizeClass &sizeClass);
   void rewrite();
   Value sizesArePossible();
@@ -93,6 +99,27 @@ private:
 };
 } // namespace
 
+bool Planner::hasKnownSize(memref::AllocOp op, Product &size) {
+  MemRefType type = op.getType();
+  size.number = pith::elementBytes(type.getElementType());
+  for (int64_t d : type.getShape())
+    if (!ShapedType::isDynamic(d))
+      size.number *= d;
+  for (OpOperand &d : op.getDynamicSizesMutable()) {
+    if (failed(hoister.hoist(d.get())))
+      return false;
+    size.multiply(d.get());
+  }
+  return true;
+}
+
+/// The innermost loop around an operation.
+static Operation *loopAround(Operation *op) {
+  while ((op = op->getParentOp()) && !isa<LoopLikeOpInterface>(op))
+    ;
+  return op;
+}
+
 LogicalResult Planner::collect() {
   DenseMap<Operation *, unsigned> positions;
   for (auto [i, op] : llvm::enumerate(entry.front()))
@@ -103,23 +130,15 @@ LogicalResult Planner::collect() {
   for (memref::AllocOp op : allocs) {
     if (op->getParentOfType<scf::ParallelOp>())
       return op.emitError("a buffer inside a parallel loop cannot be planned");
-    MemRefType type = op.getType();
-    Product size;
-    size.number = pith::elementBytes(type.getElementType());
-    for (int64_t d : type.getShape())
-      if (!ShapedType::isDynamic(d))
-        size.number *= d;
-    for (OpOperand &d : op.getDynamicSizesMutable()) {
-      if (failed(hoister.hoist(d.get()))) {
-        InFlightDiagnostic error = op.emitError("size depends on data, which is not supported");
-        error.attachNote(hoister.culprit->getLoc())
-            << "the data is read here, by '" << hoister.culprit->getName() << "'";
-        return error;
-      }
-      size.multiply(d.get());
-    }
+    Operation *loop = loopAround(op);
+    bool outlives = false, local = true;
     unsigned first = ~0u, last = 0;
-    for (Value alias : aliases.resolve(op.getResult()))
+    for (Value alias : aliases.resolve(op.getResult())) {
+      // A value outside the iteration: a result or an argument of the loop.
+      Block *block = alias.getParentBlock();
+      outlives |= loop && (block->getParentOp() == loop ? isa<BlockArgument>(alias)
+                                                        : !loop->isProperAncestor(block->getParentOp()));
+      local &= op->getParentRegion()->isAncestor(block->getParent());
       for (Operation *user : alias.getUsers()) {
         Operation *top = entry.front().findAncestorOpInBlock(*user);
         if (isa<ViewLikeOpInterface>(user) && top == user)
@@ -127,8 +146,17 @@ LogicalResult Planner::collect() {
         first = std::min(first, positions[top]);
         last = std::max(last, positions[top]);
       }
-    if (first == ~0u)
+    }
+    Product size;
+    if (outlives || !hasKnownSize(op, size)) {
+      if (loop && !outlives && local) {
+        OpBuilder end(op->getBlock()->getTerminator());
+        memref::DeallocOp::create(end, op.getLoc(), op);
+      }
       continue;
+    }
+    if (first == ~0u)
+      first = last = positions[entry.front().findAncestorOpInBlock(*op)];
     bool wide = size.factors.empty() || size.number >= wideBytes;
     auto known =
         llvm::find_if(classes, [&](SizeClass &c) { return c.factors == size.factors && c.wide == wide; });
@@ -227,13 +255,8 @@ void Planner::rewrite() {
 LogicalResult Planner::sizeOutputs() {
   Operation *ret = entry.front().getTerminator();
   for (Value size : ret->getOperands())
-    if (failed(hoister.hoist(size))) {
-      InFlightDiagnostic error =
-          entry.emitError("the size of an output depends on data, which is not supported");
-      error.attachNote(hoister.culprit->getLoc())
-          << "the data is read here, by '" << hoister.culprit->getName() << "'";
-      return error;
-    }
+    if (failed(hoister.hoist(size)))
+      return entry.emitError("the size of an output is returned, but depends on data");
   auto inputs = static_cast<unsigned>(entry->getAttrOfType<IntegerAttr>("pith.inputs").getInt());
   unsigned next = 0;
   for (BlockArgument out : entry.getArguments().drop_front(inputs)) {

@@ -102,6 +102,10 @@ public:
   /// Takes a and b as equal from now on (their meeting in one dimension says so). False if they provably differ.
   bool assumeEqual(const Expr &a, const Expr &b);
 
+  /// What `assumeEqual` has learned; facts of a branch do not hold behind it.
+  const llvm::DenseMap<SymbolId, Expr> &facts() const { return equalities; }
+  void setFacts(llvm::DenseMap<SymbolId, Expr> facts) { equalities = std::move(facts); }
+
   bool fromInputs(const Expr &e) const;
   std::string print(const Expr &e) const;
   std::string print(llvm::ArrayRef<Expr> shape) const;

@@ -12,6 +12,48 @@ using namespace mlir;
 using namespace pith;
 using namespace pith::onnx;
 
+static void findReferences(const proto::NodeProto &node, llvm::function_ref<void(StringRef)> found);
+
+/// The names that a subgraph takes from around it.
+static void findCaptures(const proto::GraphProto &graph, llvm::function_ref<void(StringRef)> found) {
+  llvm::StringSet<> own;
+  for (const proto::ValueInfoProto &input : graph.input())
+    own.insert(input.name());
+  for (const proto::TensorProto &tensor : graph.initializer())
+    own.insert(tensor.name());
+  for (const proto::NodeProto &node : graph.node())
+    for (const std::string &output : node.output())
+      own.insert(output);
+  auto capture = [&](StringRef name) {
+    if (!own.contains(name))
+      found(name);
+  };
+  for (const proto::NodeProto &node : graph.node())
+    findReferences(node, capture);
+  for (const proto::ValueInfoProto &output : graph.output())
+    capture(output.name());
+}
+
+/// The names that a node needs: its inputs, and what its subgraphs take from around them.
+static void findReferences(const proto::NodeProto &node, llvm::function_ref<void(StringRef)> found) {
+  for (const std::string &input : node.input())
+    if (!input.empty())
+      found(input);
+  for (const proto::AttributeProto &attribute : node.attribute()) {
+    if (attribute.has_g())
+      findCaptures(attribute.g(), found);
+    for (const proto::GraphProto &graph : attribute.graphs())
+      findCaptures(graph, found);
+  }
+}
+
+void Importer::noteUses(const proto::GraphProto &graph) {
+  for (const proto::NodeProto &node : graph.node())
+    findReferences(node, [&](StringRef name) { uses.insert(name); });
+  for (const proto::ValueInfoProto &output : graph.output())
+    uses.insert(output.name());
+}
+
 /// The order in which the nodes can run: that of the file where it is right, as the format demands. Reports inputs that
 /// nothing defines, values defined twice, and cycles; the nodes concerned come last, so that their other problems are
 /// reported too.
@@ -31,24 +73,23 @@ bool Importer::orderNodes(const Nodes &nodes, const Scope &scope, Node *caller, 
     for (const std::string &output : nodes[i].output()) {
       if (output.empty())
         continue;
-      if (scope.count(output) || !producers.try_emplace(output, i).second)
+      if (scope.defines(output) || !producers.try_emplace(output, i).second)
         report(i) << "its output '" << output << "' is already defined";
     }
 
   SmallVector<int> waiting(nodes.size(), 0);
   std::vector<SmallVector<int, 2>> consumers(nodes.size());
   for (int i = 0; i < nodes.size(); ++i)
-    for (const std::string &input : nodes[i].input()) {
-      if (input.empty() || scope.count(input))
-        continue;
+    findReferences(nodes[i], [&](StringRef input) {
       auto producer = producers.find(input);
       if (producer == producers.end()) {
-        report(i) << "its input '" << input << "' is not defined anywhere";
-        continue;
+        if (!scope.knows(input))
+          report(i) << "its input '" << input << "' is not defined anywhere";
+        return;
       }
       consumers[producer->second].push_back(i);
       ++waiting[i];
-    }
+    });
 
   std::priority_queue<int, std::vector<int>, std::greater<int>> ready;
   for (int i = 0; i < nodes.size(); ++i)
@@ -71,10 +112,12 @@ bool Importer::orderNodes(const Nodes &nodes, const Scope &scope, Node *caller, 
   while (!waiting[at])
     ++at;
   auto before = [&](int i) {
-    for (const std::string &input : nodes[i].input())
+    int before = i;
+    findReferences(nodes[i], [&](StringRef input) {
       if (auto producer = producers.find(input); producer != producers.end() && waiting[producer->second])
-        return producer->second;
-    return i;
+        before = producer->second;
+    });
+    return before;
   };
   while (!seen[at]) {
     seen[at] = true;

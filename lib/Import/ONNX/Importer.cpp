@@ -9,6 +9,7 @@
 
 #include "Node.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -57,12 +58,16 @@ bool Importer::readOpsets() {
 
 void Importer::readInitializers(const proto::GraphProto &graph, Scope &scope) {
   for (const proto::TensorProto &tensor : graph.initializer()) {
+    if (Val *known = constantVals.lookup(&tensor)) { // a body that is imported again
+      scope[tensor.name()] = known;
+      continue;
+    }
     std::string why;
     Location where = NameLoc::get(builder.getStringAttr(tensor.name()));
     std::unique_ptr<Initializer> init = model.initializer(tensor, why);
     if (!init)
       error(where) << "initializer '" << tensor.name() << "' " << why;
-    if (scope.count(tensor.name())) {
+    if (scope.defines(tensor.name())) {
       error(where) << "initializer '" << tensor.name() << "' is defined twice";
       continue;
     }
@@ -72,7 +77,7 @@ void Importer::readInitializers(const proto::GraphProto &graph, Scope &scope) {
       scope[tensor.name()] = &vals.back();
       continue;
     }
-    scope[tensor.name()] = initializerVal(*init);
+    scope[tensor.name()] = constantVals[&tensor] = initializerVal(*init);
     initializers.push_back(std::move(init));
   }
   for (const proto::SparseTensorProto &tensor : graph.sparse_initializer()) {
@@ -93,27 +98,28 @@ const proto::FunctionProto *Importer::findFunction(StringRef domain, StringRef n
 }
 
 LogicalResult Importer::callFunction(Node &node, const proto::FunctionProto &function) {
-  if (callDepth >= 16)
-    return node.fail("functions call each other more than 16 levels deep");
+  for (Node *call = node.caller; call; call = call->caller)
+    if (call->callsFunction && findFunction(call->domain(), call->op(), call->proto.overload()) == &function)
+      return node.fail("the function calls itself");
+  if (callDepth >= kMaxDepth)
+    return node.fail("functions and subgraphs nest more than " + Twine(kMaxDepth) + " levels deep");
   if (node.inputs.size() > size_t(function.input_size()) || node.results.size() > size_t(function.output_size()))
     return node.fail("has more inputs or outputs than the function that it calls");
+  node.callsFunction = true;
   Scope scope;
   for (auto [i, name] : llvm::enumerate(function.input()))
-    if (Val *val = node.in(i))
-      scope[name] = val;
+    scope[name] = node.in(i);
   llvm::StringMap<int64_t> versions;
   for (const proto::OperatorSetIdProto &set : function.opset_import())
     versions[set.domain() == "ai.onnx" ? "" : set.domain()] = set.version();
   ++callDepth;
   importNodes(function.node(), scope, versions, &node);
   --callDepth;
-  current = &node;
-  loc = node.location();
   for (size_t i = 0; i < node.results.size(); ++i) {
-    auto found = scope.find(function.output(i));
-    if (found == scope.end())
+    Val *found = scope.find(function.output(i));
+    if (!found)
       return node.fail("the function that it calls does not define its output '" + function.output(i) + "'");
-    node.set(i, found->second);
+    node.set(i, found);
   }
   return success();
 }
@@ -138,8 +144,14 @@ void Importer::importNode(Node &node) {
       node.failed = true; // reported where it broke
       return;
     }
-  current = &node;
-  loc = node.location();
+  if (handler && !OpTable::get().takesSequences(node.op()))
+    for (auto [i, val] : llvm::enumerate(node.inputs))
+      if (val && !val->isTensor()) {
+        node.error() << "input " << i << " must be a tensor, found " << describe(*this, val);
+        return;
+      }
+  Node *before = std::exchange(current, &node);
+  Location whereBefore = std::exchange(loc, node.location());
   // A function of the model overrides nothing that the importer knows: exporters write them for tools that do not.
   LogicalResult result = handler ? handler(node) : callFunction(node, *function);
   if (llvm::failed(result) && !node.failed)
@@ -147,7 +159,8 @@ void Importer::importNode(Node &node) {
   for (size_t i = 0; i < node.results.size() && !node.failed; ++i)
     if (!node.results[i] && node.wants(i))
       node.error() << "output " << i << " is not supported";
-  current = nullptr;
+  current = before;
+  loc = whereBefore;
   settleSymbols();
 }
 
@@ -161,19 +174,21 @@ void Importer::importNodes(const Nodes &nodes, Scope &scope, const llvm::StringM
     // Files of IR version 1 and 2 may leave the standard's version out; contrib domains only have version 1.
     int64_t opset = version != versions.end() ? version->second : 1;
     Node node(*this, proto, i, opset, caller);
+    node.scope = &scope;
+    node.versions = &versions;
     for (const std::string &name : proto.input()) {
       if (name.empty()) {
         node.inputs.push_back(nullptr);
         continue;
       }
-      auto found = scope.find(name);
-      if (found == scope.end()) { // undefined or part of a cycle: reported
+      Val *found = scope.find(name);
+      if (!found && !scope.knows(name)) { // undefined or part of a cycle: reported
         vals.emplace_back();
         vals.back().broken = true;
         node.inputs.push_back(&vals.back());
         continue;
       }
-      node.inputs.push_back(found->second);
+      node.inputs.push_back(found);
     }
     importNode(node);
     for (size_t k = 0; k < node.results.size(); ++k) {
@@ -191,7 +206,8 @@ void Importer::importNodes(const Nodes &nodes, Scope &scope, const llvm::StringM
 
 OwningOpRef<ModuleOp> Importer::run() {
   context->loadDialect<PithDialect, func::FuncDialect, arith::ArithDialect, math::MathDialect, tensor::TensorDialect,
-                       bufferization::BufferizationDialect, linalg::LinalgDialect, scf::SCFDialect>();
+                       bufferization::BufferizationDialect, linalg::LinalgDialect, scf::SCFDialect,
+                       cf::ControlFlowDialect>();
   Location top = NameLoc::get(builder.getStringAttr(model.path()));
   module = ModuleOp::create(top);
   builder.setInsertionPointToEnd(module->getBody());
@@ -201,11 +217,7 @@ OwningOpRef<ModuleOp> Importer::run() {
   builder.setInsertionPointToEnd(main.addEntryBlock());
 
   const proto::GraphProto &graph = model.proto().graph();
-  for (const proto::NodeProto &node : graph.node())
-    for (const std::string &input : node.input())
-      uses.insert(input);
-  for (const proto::ValueInfoProto &output : graph.output())
-    uses.insert(output.name());
+  noteUses(graph);
 
   Scope scope;
   readOpsets();

@@ -37,7 +37,10 @@ struct Val {
   mlir::Value value;
   const Initializer *init = nullptr; ///< same bytes, row-major, whatever the shape here
   std::optional<Shape> contents;     ///< the elements of a small integer or Bool tensor, row-major
+  std::optional<llvm::SmallVector<Val *>> items; ///< of a sequence: it has nothing else
+  bool absent = false;               ///< an optional without a value
   bool broken = false;               ///< an error stands behind it: use silently
+  bool isTensor() const { return !items && !absent; }
   int64_t rank() const { return shape.size(); }
 };
 
@@ -46,6 +49,24 @@ struct CastMode {
   enum Round { Up, Down, Nearest };
   bool saturate = true; ///< beyond the range: the largest number, not infinity or NaN
   Round round = Up;     ///< to exponents (float8e8m0)
+};
+
+/// The names that a graph's nodes see: its own, and those of the graph around it.
+class Scope {
+public:
+  explicit Scope(const Scope *outer = nullptr) : outer(outer) {}
+  Val *find(llvm::StringRef name) const {
+    auto found = own.find(name);
+    return found != own.end() ? found->second : outer ? outer->find(name) : nullptr;
+  }
+  bool defines(llvm::StringRef name) const { return own.count(name); }
+  /// Also an input of a function that the call leaves out, which has no value.
+  bool knows(llvm::StringRef name) const { return own.count(name) || (outer && outer->knows(name)); }
+  Val *&operator[](llvm::StringRef name) { return own[name]; }
+
+private:
+  llvm::StringMap<Val *> own;
+  const Scope *outer;
 };
 
 /// Imports one model. The methods emit code at the end of the body or, for sizes that depend on the inputs'
@@ -158,7 +179,34 @@ public:
   const proto::FunctionProto *findFunction(llvm::StringRef domain, llvm::StringRef name, llvm::StringRef overload);
   mlir::LogicalResult callFunction(Node &node, const proto::FunctionProto &function);
 
+  //===- Subgraph.cpp -----------------------------------------------------===//
+  Val *makeSequence(llvm::SmallVector<Val *> items);
+  Val *makeAbsent(); ///< an optional without a value
+  /// The nodes of a subgraph of `node`, where the builder stands. False after an error.
+  bool importGraph(Node &node, const proto::GraphProto &graph, llvm::ArrayRef<Val *> arguments,
+                   llvm::SmallVectorImpl<Val *> &results);
+  /// Whether `e` needs what is computed in `region`.
+  bool isMadeIn(const Expr &e, mlir::Region &region);
+  /// Code goes away: so does what is remembered of its values.
+  void forget(mlir::Operation *code);
+
+  /// While code is imported that may not run, or that runs more than once: what it computes, and what it takes for
+  /// granted, holds inside only. The builder goes to the end of `block`, and back.
+  class InnerCode {
+  public:
+    InnerCode(Importer &importer, mlir::Block *block);
+    ~InnerCode();
+
+  private:
+    Importer &im;
+    mlir::OpBuilder::InsertPoint before;
+    llvm::DenseMap<SymbolId, Expr> facts;
+    size_t values, contents, indices, symbols;
+  };
+
   bool failed = false;
+  /// Subgraphs and functions nest at most this deep.
+  static constexpr unsigned kMaxDepth = 16;
 
   /// While code is written inside an operation's region, sizes that it asks for are computed before the operation.
   class Inside {
@@ -175,11 +223,11 @@ public:
   };
 
 private:
-  using Scope = llvm::StringMap<Val *>;
   using Nodes = google::protobuf::RepeatedPtrField<proto::NodeProto>;
 
   bool readOpsets();
   void readInitializers(const proto::GraphProto &graph, Scope &scope);
+  void noteUses(const proto::GraphProto &graph);
   bool readInputs(Scope &scope);
   void importNodes(const Nodes &nodes, Scope &scope, const llvm::StringMap<int64_t> &opsets, Node *caller);
   void importNode(Node &node);
@@ -197,6 +245,11 @@ private:
   std::map<Expr, mlir::Value> indices;
   llvm::DenseMap<mlir::Value, Shape> viewed; ///< sizes of what has been reshaped
   std::deque<Val> vals;
+  llvm::DenseMap<const proto::TensorProto *, Val *> constantVals; ///< of attributes and initializers
+  // What was made inside a region, in order: values and elements of graph values, values of expressions and symbols.
+  std::vector<Val *> insideValues, insideContents;
+  std::vector<Expr> insideIndices;
+  std::vector<SymbolId> insideSymbols;
   std::vector<Shape> inputShapes;
   std::vector<std::unique_ptr<Initializer>> initializers;
   std::map<std::array<const void *, 4>, mlir::FlatSymbolRefAttr> weights; ///< by initializers and type

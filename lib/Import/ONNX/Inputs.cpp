@@ -34,11 +34,12 @@ bool Importer::readInputs(Scope &scope) {
     good = false;
     vals.emplace_back();
     vals.back().broken = true;
-    scope.try_emplace(name, &vals.back()); // its users are not to blame
+    if (!scope.defines(name))
+      scope[name] = &vals.back(); // its users are not to blame
     return error(NameLoc::get(builder.getStringAttr(name))) << "input '" << name << "': ";
   };
   for (const proto::ValueInfoProto &input : graph.input()) {
-    if (scope.count(input.name()))
+    if (scope.defines(input.name()))
       continue; // an initializer: old files list them among the inputs
     if (!llvm::json::isUTF8(input.name()) || input.name().empty())
       report(input.name()) << "the name is empty or not valid UTF-8";
@@ -156,8 +157,8 @@ bool Importer::setOutputs(Scope &scope) {
       good = false;
       return error(loc) << "output '" << output.name() << "': ";
     };
-    auto found = scope.find(output.name());
-    if (found == scope.end() || output.name().empty() || !llvm::json::isUTF8(output.name())) {
+    Val *val = scope.find(output.name());
+    if (!val || output.name().empty() || !llvm::json::isUTF8(output.name())) {
       report() << "no node computes it";
       continue;
     }
@@ -165,9 +166,12 @@ bool Importer::setOutputs(Scope &scope) {
       report() << "is listed twice";
       continue;
     }
-    Val *val = found->second;
     if (val->broken) {
       good = false;
+      continue;
+    }
+    if (!val->isTensor()) {
+      report() << "only tensors can be outputs, found " << describe(*this, val);
       continue;
     }
     const proto::TypeProto::Tensor &declared = output.type().tensor_type();

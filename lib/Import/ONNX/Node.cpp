@@ -18,8 +18,10 @@ StringRef Node::domain() const {
 
 std::string Node::label() const {
   std::string text = proto.name().empty() ? "#" + std::to_string(number) : "'" + proto.name() + "'";
-  if (caller)
+  if (caller && caller->callsFunction)
     text += " in function " + caller->op().str() + " called by node " + caller->label();
+  else if (caller)
+    text += " in a subgraph of node " + caller->label();
   return text;
 }
 
@@ -97,7 +99,10 @@ const proto::AttributeProto *Node::attribute(StringRef name) {
     if (attribute.ref_attr_name().empty())
       return &attribute;
     // Inside a function: the attribute of the call, or the function's default, which the call looks up too.
-    return caller ? caller->attribute(attribute.ref_attr_name()) : nullptr;
+    Node *call = caller;
+    while (call && !call->callsFunction)
+      call = call->caller;
+    return call ? call->attribute(attribute.ref_attr_name()) : nullptr;
   }
   if (const proto::FunctionProto *function = im.findFunction(domain(), op(), proto.overload()))
     for (const proto::AttributeProto &attribute : function->attribute_proto())
@@ -112,6 +117,14 @@ enum { kFloat = 1, kInt = 2, kString = 3, kInts = 7 };
 /// Files older than IR version 2 have no type there; then the fields say it.
 static bool isKind(const proto::AttributeProto &attribute, int kind, bool present) {
   return attribute.type() == kind || (attribute.type() == 0 && present);
+}
+
+const proto::GraphProto *Node::graph(StringRef name) {
+  const proto::AttributeProto *found = attribute(name);
+  if (found && found->has_g())
+    return &found->g();
+  error() << "attribute '" << name << "' must be a graph";
+  return nullptr;
 }
 
 int64_t Node::getInt(StringRef name, int64_t otherwise) {
@@ -215,5 +228,9 @@ std::string pith::onnx::describe(const Importer &im, const Val *val) {
     return "absent";
   if (val->broken)
     return "unknown";
+  if (val->items)
+    return "a sequence of " + std::to_string(val->items->size()) + " tensors";
+  if (val->absent)
+    return "an optional without a value";
   return elementName(val->type) + im.symbols.print(val->shape);
 }

@@ -23,7 +23,10 @@ public:
   const proto::NodeProto &proto;
   int64_t number; ///< in the graph
   int64_t opset;  ///< version of the op's domain
-  Node *caller;   ///< the call of the function that this node is in
+  Node *caller;   ///< the node whose function or subgraph this node is in
+  const Scope *scope = nullptr;                         ///< the names that it sees
+  const llvm::StringMap<int64_t> *versions = nullptr;   ///< of the domains
+  bool callsFunction = false;
   llvm::SmallVector<Val *> inputs;
   llvm::SmallVector<Val *> results;
   bool failed = false;
@@ -55,6 +58,8 @@ public:
   bool sameType(llvm::ArrayRef<size_t> which);
 
   const proto::AttributeProto *attribute(llvm::StringRef name);
+  /// A subgraph; reports a missing one.
+  const proto::GraphProto *graph(llvm::StringRef name);
   bool has(llvm::StringRef name) { return attribute(name); }
   int64_t getInt(llvm::StringRef name, int64_t otherwise);
   float getFloat(llvm::StringRef name, float otherwise);
@@ -82,6 +87,12 @@ public:
   static const OpTable &get();
   void add(llvm::StringRef op, Handler handler) { table[op] = handler; }
   void addContrib(llvm::StringRef op, Handler handler) { table[("com.microsoft:" + op).str()] = handler; }
+  /// For ops whose inputs may be sequences or optionals.
+  void addForSequences(llvm::StringRef op, Handler handler) {
+    add(op, handler);
+    sequenceOps.insert(op);
+  }
+  bool takesSequences(llvm::StringRef op) const { return sequenceOps.contains(op); }
   /// Null if the op is not supported.
   Handler find(llvm::StringRef domain, llvm::StringRef op) const;
   /// Every op, "Op" or "domain:Op", sorted.
@@ -89,11 +100,15 @@ public:
 
 private:
   llvm::StringMap<Handler> table;
+  llvm::StringSet<> sequenceOps;
 };
 
 // One per family.
 void addAttentionOps(OpTable &table);
 void addContribOps(OpTable &table);
+void addControlFlowOps(OpTable &table);
+void addDataSizeOps(OpTable &table);
+void addSequenceOps(OpTable &table);
 void addConvOps(OpTable &table);
 void addEinsumOps(OpTable &table);
 void addElementwiseOps(OpTable &table);

@@ -16,6 +16,9 @@ const OpTable &OpTable::get() {
     OpTable t;
     addAttentionOps(t);
     addContribOps(t);
+    addControlFlowOps(t);
+    addDataSizeOps(t);
+    addSequenceOps(t);
     addConvOps(t);
     addEinsumOps(t);
     addElementwiseOps(t);

@@ -431,5 +431,5 @@ void pith::onnx::addShapeOps(OpTable &table) {
   table.add("Expand", expand);
   table.add("Tile", tile);
   table.add("Range", range);
-  table.add("Identity", identity);
+  table.addForSequences("Identity", identity);
 }

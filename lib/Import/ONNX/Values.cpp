@@ -93,6 +93,7 @@ const Shape *Importer::elements(Val *val) {
                         : arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value).getResult();
     result.push_back(symbols.value(asIndex));
   }
+  insideContents.push_back(val);
   val->contents = std::move(result);
   return &*val->contents;
 }
@@ -140,6 +141,7 @@ Tensor Importer::tensor(Val *val) {
   }
   RankedTensorType type = typeOf(element, val->shape);
   if (!val->value) {
+    insideValues.push_back(val);
     if (val->init && elementType(context, val->init->type) == element) {
       const Initializer &init = *val->init;
       auto stored = RankedTensorType::get(init.dims, element);
@@ -220,7 +222,7 @@ Value Importer::materialize(SymbolId id) {
     case Symbols::Kind::FloorDiv:
       // What is divided by is positive, but a size that is read at run time may be wrong.
       if (!symbol.rhs.constant() && !symbols.fromInputs(symbol.rhs) && !symbols.atLeast(symbol.rhs, 1))
-        rhs = arith::MaxSIOp::create(builder, loc, rhs, materialize(Expr(1)));
+        rhs = arith::MaxSIOp::create(builder, loc, rhs, index(1));
       // Sizes are not negative, and then truncation is the same and cheaper.
       if (symbol.lower && *symbol.lower >= 0)
         value = arith::DivSIOp::create(builder, loc, lhs, rhs);
@@ -243,6 +245,8 @@ Value Importer::materialize(SymbolId id) {
   }
   if (early)
     prologueEnd = value.getDefiningOp();
+  else
+    insideSymbols.push_back(id);
   symbols[id].value = value;
   return value;
 }
@@ -280,6 +284,8 @@ Value Importer::materialize(const Expr &e) {
       }
   }
   indices.emplace(e, sum);
+  if (!symbols.fromInputs(e))
+    insideIndices.push_back(e);
   return sum;
 }
 

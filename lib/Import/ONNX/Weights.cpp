@@ -92,6 +92,8 @@ Val *Importer::initializerVal(const Initializer &init) {
 }
 
 Val *Importer::constant(Node &node, const proto::TensorProto &tensor) {
+  if (Val *known = constantVals.lookup(&tensor))
+    return known;
   std::string why;
   std::unique_ptr<Initializer> init = model.initializer(tensor, why);
   if (!init) {
@@ -101,5 +103,5 @@ Val *Importer::constant(Node &node, const proto::TensorProto &tensor) {
   if (init->name.empty())
     init->name = node.proto.name().empty() ? node.op().str() : node.proto.name();
   initializers.push_back(std::move(init));
-  return initializerVal(*initializers.back());
+  return constantVals[&tensor] = initializerVal(*initializers.back());
 }

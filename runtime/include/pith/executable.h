@@ -79,6 +79,19 @@ typedef struct pith_exec_context {
   const pith_exec_tap *taps;            /* 112: one per place that the manifest names, or null: none wanted */
   const float *const *embedding_rows;   /* 120: [rows], a row's hidden floats to take for its token's embedding, or
                                            null where the token counts; or null: no row has any */
+
+  /* Entries of kind PITH_EXEC_INVOKE, for sizes that only the run finds out. Every thread of the team makes
+   * the same calls in the same order with the same arguments; each call separates phases as `barrier` does.
+   * None of them returns when it fails: the run is over then, with an error. */
+  void *(*allocate)(const struct pith_exec_context *context, uint32_t thread, int64_t bytes); /* 128: 64-byte
+                                                     aligned, never null, released at the end of the run */
+  void (*release)(const struct pith_exec_context *context, uint32_t thread, void *memory); /* 136: earlier */
+  /* 144: the memory of an output for which `prepare` announced a dimension of -1 */
+  void *(*give_output)(const struct pith_exec_context *context, uint32_t thread, uint32_t output,
+                       const int64_t *dims);
+  /* 152: ends the run; the message stays valid as long as the module does */
+  void (*fail)(const struct pith_exec_context *context, uint32_t thread, const char *message);
+  void *run; /* 160: the runtime's */
 } pith_exec_context;
 
 enum { PITH_EXEC_INVOKE = 1, PITH_EXEC_STEP = 2 };
@@ -90,8 +103,8 @@ typedef struct pith_exec_entry {
   uint32_t reserved;
   /* Returns the workspace bytes that `run` needs for this context (never negative). For INVOKE it
    * also writes every output's dims, one output after the other, to output_dims; only
-   * inputs[i].dims is read for that, never data, unless the manifest marks the entry
-   * "data_dependent". Called by one thread before the team starts. */
+   * inputs[i].dims is read for that, never data. A dimension of -1 depends on data: `run` asks for
+   * that output's memory itself, by `give_output`. Called by one thread before the team starts. */
   int64_t (*prepare)(const pith_exec_context *context, int64_t *output_dims);
   void (*run)(const pith_exec_context *context, uint32_t thread);
 } pith_exec_entry;

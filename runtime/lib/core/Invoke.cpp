@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
+#include "DataRun.h"
 #include "Packed.h"
 #include "Session.h"
 
@@ -136,11 +137,14 @@ Status checkSums(const Port &port, const int64_t *dims, const Bindings &bindings
   return {};
 }
 
-/// What the code announces must fit what the manifest promises.
-Status checkOutput(const Port &port, const int64_t *dims, const Bindings &bindings) {
+/// What the code announces must fit what the manifest promises. Sizes that depend on data come later, and may be
+/// others than the model's author thought.
+Status checkOutput(const Port &port, const int64_t *dims, const Bindings &bindings, bool running) {
   for (size_t i = 0; i < port.dims.size(); ++i) {
     int64_t value = port.dims[i].size;
-    const bool known = value >= 0 || evaluate(port.dims[i], bindings, value);
+    const bool known = value >= 0 || (!running && evaluate(port.dims[i], bindings, value));
+    if (dims[i] == -1 && port.dims[i].size < 0 && !running)
+      continue;
     if (dims[i] < 0 || (known && dims[i] != value))
       return failure(PITH_ERROR_EXECUTION, "output %s: the code says %lld, the manifest %lld",
                      describeDim(port, i).c_str(), (long long)dims[i], (long long)(known ? value : 0));
@@ -202,25 +206,42 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
   if (result.outputs.size() < entry.outputs.size())
     result.outputs.resize(entry.outputs.size());
   std::vector<pith_exec_tensor> outputs(entry.outputs.size());
-  const int64_t *dims = outputDims.data();
-  for (size_t i = 0; i < outputs.size(); ++i) {
+  auto reserve = [&](size_t i, const int64_t *dims) -> Status {
     const Port &port = entry.outputs[i];
-    PITH_TRY(checkOutput(port, dims, bindings));
     uint64_t bytes = 0;
     if (!countBytes(port.type, dims, port.dims.size(), bytes))
       return failure(PITH_ERROR_MEMORY, "output %s has more elements than memory can hold",
                      quoteName(port.name).c_str());
     Result::Output &output = result.outputs[i];
-    output.port = &port;
     output.dims.assign(dims, dims + port.dims.size());
     PITH_TRY(output.data.reserve(bytes, "an output"));
     outputs[i] = {bytes ? output.data.data() : nullptr, output.dims.data()};
-    dims += port.dims.size();
+    return {};
+  };
+  const int64_t *dims = outputDims.data();
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Port &port = entry.outputs[i];
+    PITH_TRY(checkOutput(port, dims, bindings, /*running=*/false));
+    result.outputs[i].port = &port;
+    const int64_t *end = dims + port.dims.size();
+    if (std::find(dims, end, -1) != end)
+      outputs[i] = {nullptr, dims};
+    else
+      PITH_TRY(reserve(i, dims));
+    dims = end;
   }
+  DataRun run(context.threads, [&](uint32_t i, const int64_t *found, void *&data) -> Status {
+    PITH_TRY(checkOutput(entry.outputs[i], found, bindings, /*running=*/true));
+    PITH_TRY(reserve(i, found));
+    data = outputs[i].data;
+    return {};
+  });
+  run.attach(context);
   context.outputs = outputs.data();
   if (cancelled())
     return failure(PITH_ERROR_CANCELLED, "cancelled before the code ran");
-  PITH_TRY(runCode(code, context));
+  PITH_TRY(runCode(code, context, &run));
+  PITH_TRY(run.status());
   for (size_t i = 0; i < outputs.size(); ++i)
     if (Result::Output &output = result.outputs[i]; isPacked(output.port->type)) {
       uint64_t count = 0;

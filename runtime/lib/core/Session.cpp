@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------------------===//
 #include "Session.h"
+#include "DataRun.h"
 #include "Step.h"
 
 #include <chrono>
@@ -119,16 +120,20 @@ Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &cont
   return {};
 }
 
-Status Session::runCode(const pith_exec_entry &code, const pith_exec_context &context) {
+Status Session::runCode(const pith_exec_entry &code, const pith_exec_context &context, DataRun *data) {
   struct Job {
     const pith_exec_entry &code;
     const pith_exec_context &context;
-  } job = {code, context};
+    DataRun *data;
+  } job = {code, context, data};
   const uint64_t begin = nanoseconds();
   const bool ran = team->run(
       [](void *argument, uint32_t thread) {
         const Job &work = *static_cast<const Job *>(argument);
-        work.code.run(&work.context, thread);
+        if (work.data)
+          work.data->enter(work.code, work.context, thread);
+        else
+          work.code.run(&work.context, thread);
       },
       &job);
   stats.code_nanoseconds += nanoseconds() - begin;

@@ -44,6 +44,7 @@ struct StepRequest {
   void *progressContext = nullptr;
 };
 
+class DataRun;
 class StepRun;
 
 /// All functions but `cancel` are called with `mutex` held.
@@ -85,7 +86,7 @@ private:
                    Result &result);
   /// Asks the code for its workspace and runs it on the team.
   Status prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims);
-  Status runCode(const pith_exec_entry &code, const pith_exec_context &context);
+  Status runCode(const pith_exec_entry &code, const pith_exec_context &context, DataRun *data = nullptr);
 
   enum State { Idle, Running, Cancelled };
   std::atomic<int> state{Idle};

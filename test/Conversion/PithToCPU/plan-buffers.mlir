@@ -43,15 +43,48 @@ func.func @main(%x: memref<2xi64>, %y: memref<4xf32>) attributes {pith.entry = "
 
 // -----
 
-// What the entry itself computes cannot be planned with.
-func.func @main(%x: memref<?xi64>, %y: memref<4xi64>) attributes {pith.entry = "invoke", pith.inputs = 1 : i64} {
+// What only the data says stays an allocation of the run; what an element of an input says has its place.
+// CHECK-LABEL: func @main(
+// CHECK: memref.view %{{.*}} : memref<?xi8> to memref<?xf32>
+// CHECK: memref.view %{{.*}} : memref<?xi8> to memref<1xi64>
+// CHECK: memref.alloc(%{{.*}}) : memref<?xf64>
+func.func @main(%x: memref<?xi64>, %y: memref<4xf32>) attributes {pith.entry = "invoke", pith.inputs = 1 : i64} {
   %c0 = arith.constant 0 : index
-  // expected-note @+1 {{the data is read here, by 'memref.load'}}
-  %i = memref.load %y[%c0] : memref<4xi64>
+  %i = memref.load %x[%c0] : memref<?xi64>
   %n = arith.index_cast %i : i64 to index
-  // expected-error @+1 {{size depends on data, which is not supported}}
   %a = memref.alloc(%n) : memref<?xf32>
-  "test.use"(%a, %x) : (memref<?xf32>, memref<?xi64>) -> ()
+  %t = memref.alloc() : memref<1xi64>
+  "test.use"(%a, %y) : (memref<?xf32>, memref<4xf32>) -> ()
+  "test.use"(%t) : (memref<1xi64>) -> ()
+  %j = memref.load %t[%c0] : memref<1xi64>
+  %m = arith.index_cast %j : i64 to index
+  %b = memref.alloc(%m) : memref<?xf64>
+  "test.use"(%b, %y) : (memref<?xf64>, memref<4xf32>) -> ()
+  return
+}
+
+// -----
+
+// What an iteration makes for the next has no place, as both are alive; what it makes for itself has, or is released.
+// CHECK-LABEL: func @main(
+// CHECK: scf.for
+// CHECK-DAG: %[[NEXT:.*]] = memref.alloc() : memref<4xf32>
+// CHECK-DAG: memref.view %{{.*}} : memref<?xi8> to memref<8xf32>
+// CHECK-DAG: %[[OWN:.*]] = memref.alloc(%{{.*}}) : memref<?xf64>
+// CHECK: memref.dealloc %[[OWN]]
+// CHECK: scf.yield %[[NEXT]]
+func.func @main(%x: memref<4xf32>, %y: memref<4xf32>) attributes {pith.entry = "invoke", pith.inputs = 1 : i64} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %c9 = arith.constant 9 : index
+  %last = scf.for %i = %c0 to %c9 step %c1 iter_args(%v = %x) -> memref<4xf32> {
+    %next = memref.alloc() : memref<4xf32>
+    %own = memref.alloc() : memref<8xf32>
+    %sized = memref.alloc(%i) : memref<?xf64>
+    "test.use"(%v, %next, %own, %sized) : (memref<4xf32>, memref<4xf32>, memref<8xf32>, memref<?xf64>) -> ()
+    scf.yield %next : memref<4xf32>
+  }
+  memref.copy %last, %y : memref<4xf32> to memref<4xf32>
   return
 }
 

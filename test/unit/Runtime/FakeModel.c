@@ -120,6 +120,28 @@ static int64_t prepare_greedy(const pith_exec_context *context, int64_t *output_
   return INT64_MAX;
 }
 
+/* y[m]: the positive ones of x[n]. Before, memory as the first one says, which must not be 13. */
+static int64_t prepare_chosen(const pith_exec_context *context, int64_t *output_dims) {
+  (void)context;
+  output_dims[0] = -1;
+  return 0;
+}
+
+static void run_chosen(const pith_exec_context *context, uint32_t thread) {
+  const float *x = (const float *)context->inputs[0].data;
+  const int64_t n = context->inputs[0].dims[0];
+  if (n > 0 && x[0] == 13) context->fail(context, thread, "13 is not chosen");
+  float *scratch = (float *)context->allocate(context, thread, n > 0 ? (int64_t)x[0] + n * 4 : 0);
+  int64_t count = 0;
+  for (int64_t i = 0; i < n; ++i) count += x[i] > 0;
+  if (thread == context->threads - 1)
+    for (int64_t i = 0, to = 0; i < n; ++i)
+      if (x[i] > 0) scratch[to++] = x[i];
+  float *y = (float *)context->give_output(context, thread, 0, &count);
+  for (int64_t i = thread; i < count; i += context->threads) y[i] = scratch[i];
+  context->release(context, thread, scratch);
+}
+
 static void run_nothing(const pith_exec_context *context, uint32_t thread) {
   (void)context;
   (void)thread;
@@ -130,6 +152,7 @@ static const pith_exec_entry entries[] = {
     {"join", PITH_EXEC_INVOKE, 0, prepare_join, run_join},
     {"liar", PITH_EXEC_INVOKE, 0, prepare_liar, run_nothing},
     {"greedy", PITH_EXEC_INVOKE, 0, prepare_greedy, run_nothing},
+    {"chosen", PITH_EXEC_INVOKE, 0, prepare_chosen, run_chosen},
     {"step", PITH_EXEC_STEP, 0, prepare_step, run_step},
 };
 

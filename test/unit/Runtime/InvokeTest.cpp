@@ -53,6 +53,31 @@ TEST_F(InvokeTest, NamedInAnyOrder) {
   EXPECT_EQ(pith_result_rows(result.get()), 0u);
 }
 
+TEST_F(InvokeTest, SizesFoundDuringTheRun) {
+  std::vector<float> x = {5, -1, 7, 0, 3};
+  pith_tensor y = PITH_INIT(pith_tensor);
+  for (int round = 0; round < 3; ++round) {
+    ASSERT_PITH_OK(invoke("chosen", {tensor("x", PITH_F32, x.data(), {5})}, &error));
+    ASSERT_PITH_OK(pith_result_output(result.get(), 0, &y, &error));
+    ASSERT_EQ(y.rank, 1u);
+    ASSERT_EQ(y.dims[0], 3);
+    const float *data = static_cast<const float *>(y.data);
+    EXPECT_EQ(std::vector<float>(data, data + 3), std::vector<float>({5, 7, 3}));
+  }
+  ASSERT_PITH_OK(invoke("chosen", {tensor("x", PITH_F32, x.data() + 1, {1})}, &error));
+  ASSERT_PITH_OK(pith_result_output(result.get(), 0, &y, &error));
+  EXPECT_EQ(y.dims[0], 0);
+  x[0] = 13;
+  EXPECT_PITH_ERROR(invoke("chosen", {tensor("x", PITH_F32, x.data(), {5})}, &error), PITH_ERROR_EXECUTION,
+                    "13 is not chosen");
+  x[0] = -100;
+  EXPECT_PITH_ERROR(invoke("chosen", {tensor("x", PITH_F32, x.data(), {5})}, &error), PITH_ERROR_EXECUTION,
+                    "negative size");
+  // The session goes on.
+  x[0] = 1;
+  ASSERT_PITH_OK(invoke("chosen", {tensor("x", PITH_F32, x.data(), {5})}, &error));
+}
+
 TEST_F(InvokeTest, PositionalAndUnaligned) {
   std::vector<char> raw(100);
   std::memcpy(raw.data() + 1, a.data(), 32);

@@ -58,7 +58,7 @@ TEST(LoadTest, Description) {
   size_t size = 0;
   EXPECT_EQ(std::string(pith_module_manifest(module.get(), &size)), fakeManifest());
   EXPECT_EQ(size, fakeManifest().size());
-  ASSERT_EQ(pith_module_entry_count(module.get()), 5u);
+  ASSERT_EQ(pith_module_entry_count(module.get()), 6u);
   size_t index = 99;
   ASSERT_PITH_OK(pith_module_find_entry(module.get(), "join", &index, &error));
   pith_entry_info entry = PITH_INIT(pith_entry_info);
@@ -78,7 +78,7 @@ TEST(LoadTest, Description) {
   EXPECT_EQ(port.dims[1], 4);
   EXPECT_EQ(port.symbols[1], nullptr);
   EXPECT_PITH_ERROR(pith_module_input(module.get(), 0, 2, &port, &error), PITH_ERROR_ARGUMENT, "input 2");
-  EXPECT_PITH_ERROR(pith_module_entry(module.get(), 5, &entry, &error), PITH_ERROR_ARGUMENT, "entry 5");
+  EXPECT_PITH_ERROR(pith_module_entry(module.get(), 6, &entry, &error), PITH_ERROR_ARGUMENT, "entry 6");
   EXPECT_PITH_ERROR(pith_module_find_entry(module.get(), "x", &index, &error), PITH_ERROR_NOT_FOUND,
                     "\"greedy\"");
 

@@ -40,6 +40,8 @@ std::string fakeManifest(const std::string &from, const std::string &to) {
  {"name":"liar","kind":"invoke","inputs":[],"outputs":[{"name":"x","type":"f32","dims":[2]}]},
  {"name":"greedy","kind":"invoke","inputs":[{"name":"x","type":"f32","dims":["n"]}],
   "outputs":[{"name":"y","type":"f32","dims":["n"]}]},
+ {"name":"chosen","kind":"invoke","inputs":[{"name":"x","type":"f32","dims":["n"]}],
+  "outputs":[{"name":"y","type":"f32","dims":["m"]}]},
  {"name":"step","kind":"step","vocab":37,"max_rows":24}],
 "state":{"page_tokens":16,"page_bytes":128,"positions":600},
 "model":{"eos":[0,5],"name":"toy","heads":3,"free":{"form":[1,2]}}})";

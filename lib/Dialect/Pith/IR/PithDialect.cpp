@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 
-#include "pith/Dialect/Pith/IR/Pith.h"
+#include "pith/Dialect/Pith/IR/PithDataOps.h"
 
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/DialectImplementation.h"
@@ -42,6 +42,10 @@ void PithDialect::initialize() {
   addOperations<
 #define GET_OP_LIST
 #include "pith/Dialect/Pith/IR/PithOps.cpp.inc"
+      >();
+  addOperations<
+#define GET_OP_LIST
+#include "pith/Dialect/Pith/IR/PithDataOps.cpp.inc"
       >();
 }
 
