@@ -170,14 +170,19 @@ static bool readMask(Node &node, AttentionParts &parts) {
   return true;
 }
 
-Tensor pith::onnx::attentionScores(Importer &im, const AttentionParts &parts, int64_t mode) {
-  Tensor q = toHeadMajor(im, parts.q, parts.heads), k = toHeadMajor(im, parts.k, parts.kvHeads);
-  Shape apart = k.shape, repeated, joined = k.shape;
+/// [batch, kvHeads, length, channels] with every head as often as query heads share it.
+static Tensor repeatHeads(Importer &im, const Tensor &x, int64_t heads) {
+  Shape apart = x.shape, repeated, joined = x.shape;
   apart.insert(apart.begin() + 2, Expr(1));
   repeated = apart;
-  repeated[2] = parts.heads / parts.kvHeads;
-  joined[1] = parts.heads;
-  k = im.reshape(im.broadcast(im.reshape(k, apart), repeated), joined);
+  repeated[2] = heads / *im.symbols.normalize(x.shape[1]).constant();
+  joined[1] = heads;
+  return im.reshape(im.broadcast(im.reshape(x, apart), repeated), joined);
+}
+
+Tensor pith::onnx::attentionScores(Importer &im, const AttentionParts &parts, int64_t mode) {
+  Tensor q = toHeadMajor(im, parts.q, parts.heads);
+  Tensor k = repeatHeads(im, toHeadMajor(im, parts.k, parts.kvHeads), parts.heads);
   Tensor z = im.matmul(q, im.transpose(k, {0, 1, 3, 2}));
   std::optional<int64_t> dim = im.symbols.normalize(q.shape[3]).constant();
   z = im.mul(z, parts.scale != 0 || !dim ? parts.scale : 1 / std::sqrt(double(*dim)));
@@ -269,8 +274,68 @@ static LogicalResult attention(Node &node) {
   return node.done(im.make(node.in(0)->type, headMajor ? toHeadMajor(im, *y, parts.heads) : *y));
 }
 
+//===----------------------------------------------------------------------===//
+// FlexAttention (ai.onnx.preview 1)
+//===----------------------------------------------------------------------===//
+
+/// Puts the scores or probabilities through the node's subgraph `name`, if it has one.
+static bool modify(Node &node, StringRef name, int32_t type, Tensor &x) {
+  const proto::GraphProto *graph = node.has(name) ? node.graph(name) : nullptr;
+  if (!graph)
+    return !node.has(name);
+  Importer &im = node.im;
+  SmallVector<Val *> results;
+  if (!im.importGraph(node, *graph, {im.make(type, x)}, results))
+    return false;
+  if (results.size() != 1 || results[0]->type != type || !im.sameShape(results[0]->shape, x.shape)) {
+    node.error() << "its subgraph '" << graph->name() << "' must give one tensor of its input's type and shape, "
+                 << describe(im, im.make(type, x));
+    return false;
+  }
+  x = im.tensor(results[0]);
+  return true;
+}
+
+static LogicalResult flexAttention(Node &node) {
+  Importer &im = node.im;
+  if (!node.arity(3, 3) || !node.needFloat(0) || !node.sameType({0, 1, 2}))
+    return failure();
+  for (size_t i = 0; i < 3; ++i)
+    if (node.in(i)->rank() != 4)
+      return node.fail("input " + Twine(i) + " must be [batch, heads, length, channels], found " +
+                       describe(im, node.in(i)));
+  int32_t type = node.in(0)->type, precision = node.getInt("softmax_precision", type == Double ? Double : Float);
+  if (!isFloat(precision))
+    return node.fail("attribute 'softmax_precision' must be a float type, found " + elementName(precision));
+  AttentionParts parts;
+  int64_t valueHeads;
+  if (!readOperand(node, 0, "", parts.q, parts.heads) || !readOperand(node, 1, "", parts.k, parts.kvHeads) ||
+      !readOperand(node, 2, "", parts.v, valueHeads))
+    return failure();
+  if (valueHeads != parts.kvHeads || parts.heads % parts.kvHeads)
+    return node.fail(Twine(parts.heads) + " query heads do not fit " + Twine(parts.kvHeads) + " key and " +
+                     Twine(valueHeads) + " value heads");
+  parts.scale = node.getFloat("scale", 0);
+  if (!node.has("score_mod") && !node.has("prob_mod") && precision == Float && type != Double) {
+    std::optional<Tensor> y = attend(node, parts);
+    return y ? node.done(im.make(type, toHeadMajor(im, *y, parts.heads))) : failure();
+  }
+  Type element = elementType(im.context, precision);
+  Tensor v = repeatHeads(im, toHeadMajor(im, parts.v, parts.kvHeads), parts.heads);
+  parts.q = im.castTo(parts.q, element);
+  parts.k = im.castTo(parts.k, element);
+  Tensor scores = attentionScores(im, parts, 0);
+  if (!modify(node, "score_mod", precision, scores))
+    return failure();
+  Tensor probabilities{SoftmaxOp::create(im.builder, im.loc, scores.value, 3), scores.shape};
+  if (!modify(node, "prob_mod", precision, probabilities))
+    return failure();
+  return node.done(im.make(type, im.matmul(im.castTo(probabilities, v.element()), v)));
+}
+
 void pith::onnx::addAttentionOps(OpTable &table) {
   table.add("Attention", attention);
+  table.add("ai.onnx.preview:FlexAttention", flexAttention);
   addGroupQueryAttention(table);
   addMultiHeadAttentionOps(table);
 }

@@ -50,8 +50,6 @@ const OpTable &OpTable::get() {
 }
 
 Handler OpTable::find(llvm::StringRef domain, llvm::StringRef op) const {
-  if (!domain.empty() && domain != "com.microsoft")
-    return nullptr;
   auto it = table.find(domain.empty() ? op.str() : (domain + ":" + op).str());
   return it == table.end() ? nullptr : it->second;
 }
