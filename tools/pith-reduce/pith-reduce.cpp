@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Registration.h"
+#include "mlir/IR/DialectRegistry.h"
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/Tools/mlir-reduce/MlirReduceMain.h"
 

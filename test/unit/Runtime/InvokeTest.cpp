@@ -146,7 +146,7 @@ TEST_F(InvokeTest, WrongEntries) {
   EXPECT_PITH_ERROR(invoke("sub", {}, &error), PITH_ERROR_NOT_FOUND,
                     "no entry \"sub\"; the module has \"add\"");
   EXPECT_PITH_ERROR(invoke("step", {}, &error), PITH_ERROR_ARGUMENT, "is for pith_step");
-  EXPECT_PITH_ERROR(invoke(nullptr, {}, &error), PITH_ERROR_ARGUMENT, "the module has 4 entries to invoke");
+  EXPECT_PITH_ERROR(invoke(nullptr, {}, &error), PITH_ERROR_ARGUMENT, "the module has 5 entries to invoke");
 }
 
 TEST_F(InvokeTest, CodeThatContradictsItsManifest) {

@@ -21,9 +21,10 @@ pith_status parse(const std::string &manifest, pith_error *error) {
       {"join", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
       {"liar", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
       {"greedy", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
+      {"chosen", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
       {"step", PITH_EXEC_STEP, 0, fakePrepare, fakeRun},
   };
-  const pith_exec_table table = {PITH_EXEC_VERSION, 5, entries};
+  const pith_exec_table table = {PITH_EXEC_VERSION, sizeof entries / sizeof entries[0], entries};
   pith_module *module = nullptr;
   const pith_status status =
       pith_module_link(&table, nullptr, 0, manifest.data(), manifest.size(), &module, error);

@@ -40,7 +40,7 @@ TEST(WrapperTest, GeneratesGreedily) {
   EXPECT_EQ(branch.tokens(), (std::vector<int32_t>{1, 2, 7}));
   EXPECT_EQ(session.memory().sequences, 2u);
   EXPECT_EQ(module.stepInfo().vocab, 37u);
-  EXPECT_EQ(module.entries().size(), 5u);
+  EXPECT_EQ(module.entries().size(), 6u);
   EXPECT_EQ(module.eos(), (std::vector<int32_t>{0, 5}));
   EXPECT_EQ(module.metadata("name"), "toy");
   EXPECT_FALSE(module.supports(PITH_CAN_TAP));
