@@ -183,6 +183,8 @@ static const Handlers &allHandlers() {
     Handlers made;
     addMemoryHandlers(made);
     addThreadHandlers(made);
+    addMatrixHandlers(made);
+    addAsyncHandlers(made);
     return made;
   }();
   return handlers;

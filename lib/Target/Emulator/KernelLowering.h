@@ -94,6 +94,8 @@ private:
 using Handlers = llvm::StringMap<KernelLowering::Handler>;
 void addMemoryHandlers(Handlers &handlers);
 void addThreadHandlers(Handlers &handlers);
+void addMatrixHandlers(Handlers &handlers);
+void addAsyncHandlers(Handlers &handlers);
 
 } // namespace pith::emulator
 

@@ -68,6 +68,24 @@ static LogicalResult block(KernelLowering &k, Operation *op) {
   return success();
 }
 
+/// Each element that the mask has is an access of its own; none is one of no bytes.
+static LogicalResult masked(KernelLowering &k, Operation *op) {
+  bool loads = isa<LLVM::MaskedLoadOp>(op);
+  Value pointer = op->getOperand(loads ? 0 : 1), mask = op->getOperand(loads ? 1 : 2);
+  auto type = dyn_cast<VectorType>(loads ? op->getResultTypes().front() : op->getOperand(0).getType());
+  if (!type || type.getRank() != 1 || type.isScalable())
+    return op->emitOpError("of this type is not known to the emulator");
+  unsigned bytes = k.bytesOf(type.getElementType());
+  for (int64_t i = 0; i < type.getNumElements(); ++i) {
+    Value on = LLVM::ExtractElementOp::create(k.b, op->getLoc(), mask, k.i32Constant(i));
+    Value size = LLVM::SelectOp::create(k.b, op->getLoc(), on, k.i32Constant(bytes), k.i32Constant(0));
+    Value place = LLVM::GEPOp::create(k.b, op->getLoc(), pointer.getType(), type.getElementType(), pointer,
+                                      ArrayRef<LLVM::GEPArg>{int32_t(i)});
+    k.check(op, place, size, bytes, loads ? 0 : PITH_EMU_WRITE);
+  }
+  return success();
+}
+
 static LogicalResult ptrToInt(KernelLowering &k, Operation *op) {
   auto cast = llvm::cast<LLVM::PtrToIntOp>(op);
   if (!isShared(cast.getArg().getType()))
@@ -119,6 +137,7 @@ void pith::emulator::addMemoryHandlers(Handlers &handlers) {
   handlers["llvm.store"] = store;
   handlers["llvm.atomicrmw"] = handlers["llvm.cmpxchg"] = atomic;
   handlers["llvm.intr.memcpy"] = handlers["llvm.intr.memmove"] = handlers["llvm.intr.memset"] = block;
+  handlers["llvm.intr.masked.load"] = handlers["llvm.intr.masked.store"] = masked;
   handlers["llvm.ptrtoint"] = ptrToInt;
   handlers["llvm.inttoptr"] = intToPtr;
   handlers["llvm.mlir.addressof"] = addressOf;

@@ -86,30 +86,27 @@ enum {
   /* Matrix operations. result: D | A, B, C (words). imm: m, n, k (8 bits each), type of A, of B, of C (4 bits each). */
   PITH_EMU_MMA = 16,
   PITH_EMU_MFMA = 17,
-  /* imm also: bit 36 the form with half the elements (gfx12), bit 37 A unsigned, bit 38 B unsigned. */
+  /* imm also: bit 36 the form with half the elements (gfx12). */
   PITH_EMU_WMMA = 18,
   /* result: count words | address. imm: count (1, 2, 4), bit 8 transposed. */
   PITH_EMU_LDMATRIX = 19,
-  /* count words | address. As LDMATRIX, the other way. */
-  PITH_EMU_STMATRIX = 20,
-  /* result: D | C, descriptor of A (2), descriptor of B (2), scale of D (predicate).
-   * imm: n / 8 (8 bits), k (8), types of A, B, D (4 each), bit 28 A in registers (4 words instead of the descriptor),
-   * bit 29 A is M-major, bit 30 B is N-major, bit 31 A negated, bit 32 B negated. */
-  PITH_EMU_WGMMA = 21,
-  PITH_EMU_WGMMA_FENCE = 22,
-  PITH_EMU_WGMMA_COMMIT = 23,
+  /* result: D | C, A: a descriptor (2) or 4 words, descriptor of B (2), whether C counts (1).
+   * imm: n / 8 (6 bits), types of A, B, D (4 each), bit 18 A in registers, bit 19 A is M-major, bit 20 B is N-major,
+   * bit 21 A negated, bit 22 B negated. K is 32 bytes. */
+  PITH_EMU_WGMMA = 20,
+  PITH_EMU_WGMMA_FENCE = 21,
+  PITH_EMU_WGMMA_COMMIT = 22,
   /* imm: groups that may be left. */
-  PITH_EMU_WGMMA_WAIT = 24,
+  PITH_EMU_WGMMA_WAIT = 23,
 
   /* Asynchronous copies. destination (2), source (2), bytes, source bytes. */
   PITH_EMU_COPY_ASYNC = 32,
   PITH_EMU_COPY_COMMIT = 33,
   /* imm: groups that may be left; 0xffff: everything, committed or not. */
   PITH_EMU_COPY_WAIT = 34,
-  /* mbarrier (2). The barrier counts down when the thread's copies so far have landed. */
-  PITH_EMU_COPY_ARRIVE = 35,
   /* mbarrier (2), count. */
   PITH_EMU_MBARRIER_INIT = 36,
+  /* mbarrier (2). */
   PITH_EMU_MBARRIER_INVALIDATE = 37,
   /* result: state (2) | mbarrier (2), count. imm 1: the count is bytes to expect, with one arrival. imm 2: bytes to
    * expect, without. */
@@ -150,6 +147,21 @@ enum {
   PITH_EMU_E4M3_FNUZ = 11,
   PITH_EMU_E5M2_FNUZ = 12
 };
+
+/* What a tensor copy takes as its tensor map: up to five dimensions, the innermost first. */
+typedef struct pith_emu_tensor_map {
+  uint32_t magic; /* PITH_EMU_TENSOR_MAP */
+  uint32_t rank;
+  uint32_t element_bytes;
+  uint32_t swizzle;    /* bytes: 0 (none), 32, 64, 128 */
+  uint64_t base;       /* address in global memory */
+  uint64_t sizes[5];   /* elements */
+  uint64_t strides[4]; /* bytes, of dimensions 1 to 4 */
+  uint32_t box[5];     /* elements that one copy moves */
+  uint32_t reserved;
+} pith_emu_tensor_map;
+
+#define PITH_EMU_TENSOR_MAP 0x50414d54u
 
 /* Where in a kernel an access or an operation comes from. */
 typedef struct pith_emu_site {

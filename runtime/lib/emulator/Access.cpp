@@ -19,6 +19,8 @@ const char *deedOf(uint32_t how) {
 } // namespace
 
 void Multiprocessor::access(Lane &lane, const void *address, uint32_t bytes, uint32_t how, uint32_t site) {
+  if (!bytes)
+    return;
   const uintptr_t at = reinterpret_cast<uintptr_t>(address);
   const bool shared = how & PITH_EMU_SHARED || (!(how & PITH_EMU_GLOBAL) && inShared(address));
   if (const uint32_t alignment = how & 0xffff; alignment && at & (alignment - 1)) {

@@ -9,10 +9,27 @@
 
 #include "Shadow.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
 namespace pith::runtime::emulator {
+
+/// What a thread has committed in groups: how many of its deeds there were when each group ended.
+struct Groups {
+  std::vector<uint32_t> ends;
+  void commit(size_t deeds) { ends.push_back(uint32_t(deeds)); }
+  /// Leaves the latest `left` groups; how many deeds are in those before.
+  size_t take(size_t left) {
+    if (ends.size() <= left)
+      return 0;
+    const size_t over = ends.size() - left, count = ends[over - 1];
+    ends.erase(ends.begin(), ends.begin() + over);
+    for (uint32_t &end : ends)
+      end -= uint32_t(count);
+    return count;
+  }
+};
 
 /// A thread's own copies (cp.async): carried out when the thread waits for them, pending until then.
 struct AsyncCopies {
@@ -21,11 +38,26 @@ struct AsyncCopies {
     uint32_t bytes, used;
     const void *from;
   };
-  std::vector<Copy> copies;        ///< in the order of issue
-  std::vector<uint32_t> groupEnds; ///< how many copies were issued when each group was committed
+  std::vector<Copy> copies; ///< in the order of issue
+  Groups groups;
   void clear() {
     copies.clear();
-    groupEnds.clear();
+    groups.ends.clear();
+  }
+};
+
+/// Shared memory that an asynchronous unit may still be reading: it must find what was there when it was
+/// asked.
+struct PendingReads {
+  struct Read {
+    uint32_t offset, bytes, site;
+    uint64_t sum;
+  };
+  std::vector<Read> reads;
+  Groups groups;
+  void clear() {
+    reads.clear();
+    groups.ends.clear();
   }
 };
 
@@ -39,33 +71,16 @@ struct Mbarrier {
   View arriving, completed; ///< what those who arrived had seen: in this phase, in all before
 };
 
-/// A read of shared memory that is under way: it must find what was there when it was issued.
-struct SharedRead {
-  uint32_t offset, bytes;
-  uint64_t sum;
-};
-
-/// Copies by the bulk unit (bulk copies, tensor copies), and the reads of wgmma.
+/// What the bulk unit (bulk and tensor copies) is loading, and the mbarriers that say when.
 struct BulkCopies {
   struct Load {
-    uint32_t mbarrier; ///< offset
-    uint32_t to, bytes;
+    uint32_t mbarrier, to; ///< offsets
     std::vector<uint8_t> data;
   };
-  struct Group {
-    uint32_t lane; ///< index in the block
-    uint32_t site;
-    bool committed;
-    std::vector<SharedRead> reads;
-  };
   std::vector<Load> loads;
-  std::vector<Group> stores;   ///< per issuing thread
-  std::vector<Group> products; ///< wgmma: per issuing warp, `lane` is its first
   std::vector<Mbarrier> barriers;
   void clear() {
     loads.clear();
-    stores.clear();
-    products.clear();
     barriers.clear();
   }
 };

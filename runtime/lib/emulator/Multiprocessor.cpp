@@ -123,6 +123,7 @@ void Multiprocessor::startBlock(uint64_t number) {
     lane.state = State::Ready;
     lane.fenced = false;
     lane.copies.clear();
+    lane.stores.clear();
     lane.fiber.start(stacks.stack(i), StackPool::stackBytes, runLane, &lane);
   }
 }

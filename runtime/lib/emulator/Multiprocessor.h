@@ -62,6 +62,7 @@ struct Lane : pith_emu_thread {
   uint64_t code = 0;
   uint32_t *frame = nullptr;
   AsyncCopies copies;
+  PendingReads stores; ///< of its bulk stores
 };
 
 struct Warp {
@@ -71,6 +72,7 @@ struct Warp {
   uint64_t all = 0;                ///< lanes that the block gave it
   uint32_t rotation = 0;
   View view;
+  PendingReads products; ///< of its wgmma
 };
 
 /// The named barriers of a block; 0 is the block's own.

@@ -48,6 +48,17 @@ Collective collectiveOf(uint32_t operation) {
   case PITH_EMU_READLANE:
   case PITH_EMU_READFIRSTLANE:
     return permute;
+  case PITH_EMU_MMA:
+  case PITH_EMU_MFMA:
+  case PITH_EMU_WMMA:
+    return multiply;
+  case PITH_EMU_LDMATRIX:
+    return loadMatrix;
+  case PITH_EMU_WGMMA:
+  case PITH_EMU_WGMMA_FENCE:
+  case PITH_EMU_WGMMA_COMMIT:
+  case PITH_EMU_WGMMA_WAIT:
+    return warpGroup;
   default:
     return nullptr;
   }

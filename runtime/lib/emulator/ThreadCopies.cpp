@@ -48,23 +48,13 @@ static void land(Multiprocessor &multiprocessor, Lane &lane, size_t count) {
 }
 
 void copyWait(Multiprocessor &multiprocessor, Lane &lane) {
-  std::vector<uint32_t> &ends = lane.copies.groupEnds;
   const uint64_t left = immediates(lane);
-  if (left == 0xffff) {
-    land(multiprocessor, lane, lane.copies.copies.size());
-    return ends.clear();
-  }
-  if (ends.size() <= left)
-    return;
-  const size_t over = ends.size() - left, count = ends[over - 1];
-  land(multiprocessor, lane, count);
-  ends.erase(ends.begin(), ends.begin() + over);
-  for (uint32_t &end : ends)
-    end -= uint32_t(count);
+  if (left != 0xffff)
+    return land(multiprocessor, lane, lane.copies.groups.take(left));
+  land(multiprocessor, lane, lane.copies.copies.size());
+  lane.copies.clear();
 }
 
-void copyCommit(Multiprocessor &, Lane &lane) {
-  lane.copies.groupEnds.push_back(uint32_t(lane.copies.copies.size()));
-}
+void copyCommit(Lane &lane) { lane.copies.groups.commit(lane.copies.copies.size()); }
 
 } // namespace pith::runtime::emulator

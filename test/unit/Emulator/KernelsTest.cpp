@@ -5,21 +5,15 @@
 //
 //===------------------------------------------------------------------------------------===//
 #include "EmulatedKernels.h"
+#include "KernelText.h"
 #include "gtest/gtest.h"
 
-#include <numeric>
+#include <string>
+#include <vector>
 
 using namespace pith::test;
 
 namespace {
-
-/// Kernels in one gpu.module, with the shared memory that they may use.
-std::string moduleOf(const std::string &kernels, const std::string &attributes = "") {
-  return "gpu.module @kernels " + attributes + " {\n" +
-         "llvm.mlir.global external @shared() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 "
-         "x i8>\n" +
-         kernels + "}\n";
-}
 
 std::vector<float> ramp(size_t count, float step = 1) {
   std::vector<float> values(count);
@@ -152,12 +146,6 @@ std::string runSum(const std::string &kernel, uint32_t sharedBytes = 0) {
     return error;
   auto x = kernels.buffer(ramp(1024)), y = kernels.buffer<float>(4);
   return kernels.launch("sum", {4}, {256}, {x, y}, sharedBytes);
-}
-
-testing::AssertionResult has(const std::string &text, const std::string &part) {
-  if (text.find(part) != std::string::npos)
-    return testing::AssertionSuccess();
-  return testing::AssertionFailure() << "'" << text << "' does not say '" << part << "'";
 }
 
 TEST(Kernels, FindsRaceWithoutBarrier) {
