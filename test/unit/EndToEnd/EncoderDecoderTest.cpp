@@ -5,8 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A decoder that is conditioned on an encoder's output, token by token and in pieces, computes what its exported graph
-// computes of the whole text. Texts are longer than the distances that T5 tells apart, conditions longer than a page.
+// A decoder that is conditioned on an encoder's output, token by token and in pieces, computes what its
+// exported graph computes of the whole text. Texts are longer than the distances that T5 tells apart,
+// conditions longer than a page.
 //
 //===----------------------------------------------------------------------===//
 
@@ -53,11 +54,11 @@ protected:
       for (uint32_t d = 0; d < port.rank; ++d) {
         const std::string symbol = port.symbols[d] ? port.symbols[d] : "";
         const bool isPast = symbol.find("past") != std::string::npos;
-        sizes[i].push_back(port.dims[d] >= 0                                    ? port.dims[d]
-                           : isPast                                             ? 0
-                           : symbol.find("encoder_seq") == 0                    ? int64_t(ones.size())
-                           : symbol.find("decoder_seq") == 0                    ? int64_t(ids.size())
-                                                                                : 1);
+        sizes[i].push_back(port.dims[d] >= 0                 ? port.dims[d]
+                           : isPast                          ? 0
+                           : symbol.find("encoder_seq") == 0 ? int64_t(ones.size())
+                           : symbol.find("decoder_seq") == 0 ? int64_t(ids.size())
+                                                             : 1);
       }
       tensor.dims = sizes[i].data();
       if (name == "input_ids")
@@ -134,7 +135,7 @@ TEST_P(EncoderDecoder, StepsAreTheGraph) {
 constexpr const char *kShared = PITH_SHARED_MODELS_DIR "/tiny/t5";
 INSTANTIATE_TEST_SUITE_P(Models, EncoderDecoder,
                          ::testing::Values(Case{PITH_TEST_MODELS_DIR "/families", "flan-t5"},
-                                           Case{kShared, "decoder_model"}, Case{kShared, "decoder_model_merged"}),
+                                           Case{kShared, "decoder_model"}),
                          [](const auto &info) { return "case" + std::to_string(info.index); });
 
 } // namespace
