@@ -23,21 +23,21 @@ if(PITH_PRECOMPILE)
   add_library(PithPrecompiled OBJECT ${PROJECT_BINARY_DIR}/Precompiled.cpp)
   target_compile_options(PithPrecompiled PRIVATE -fno-rtti -fno-exceptions)
   target_precompile_headers(PithPrecompiled PRIVATE
-    mlir/Dialect/Arith/IR/Arith.h
-    mlir/Dialect/Bufferization/IR/Bufferization.h
-    mlir/Dialect/Func/IR/FuncOps.h
-    mlir/Dialect/LLVMIR/LLVMDialect.h
-    mlir/Dialect/Linalg/IR/Linalg.h
-    mlir/Dialect/Math/IR/Math.h
-    mlir/Dialect/MemRef/IR/MemRef.h
-    mlir/Dialect/SCF/IR/SCF.h
-    mlir/Dialect/Tensor/IR/Tensor.h
-    mlir/Dialect/Utils/StaticValueUtils.h
-    mlir/Dialect/Vector/IR/VectorOps.h
-    mlir/IR/Matchers.h
-    mlir/IR/OpImplementation.h
-    mlir/Pass/Pass.h
-    mlir/Transforms/GreedyPatternRewriteDriver.h)
+    "<mlir/Dialect/Arith/IR/Arith.h>"
+    "<mlir/Dialect/Bufferization/IR/Bufferization.h>"
+    "<mlir/Dialect/Func/IR/FuncOps.h>"
+    "<mlir/Dialect/LLVMIR/LLVMDialect.h>"
+    "<mlir/Dialect/Linalg/IR/Linalg.h>"
+    "<mlir/Dialect/Math/IR/Math.h>"
+    "<mlir/Dialect/MemRef/IR/MemRef.h>"
+    "<mlir/Dialect/SCF/IR/SCF.h>"
+    "<mlir/Dialect/Tensor/IR/Tensor.h>"
+    "<mlir/Dialect/Utils/StaticValueUtils.h>"
+    "<mlir/Dialect/Vector/IR/VectorOps.h>"
+    "<mlir/IR/Matchers.h>"
+    "<mlir/IR/OpImplementation.h>"
+    "<mlir/Pass/Pass.h>"
+    "<mlir/Transforms/GreedyPatternRewriteDriver.h>")
 endif()
 
 # pith_add_library(NAME SOURCES... [LIBS...] [DEPENDS...]): a static library of the compiler. LLVM is built
