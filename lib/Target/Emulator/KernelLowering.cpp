@@ -185,6 +185,7 @@ static const Handlers &allHandlers() {
     addThreadHandlers(made);
     addMatrixHandlers(made);
     addAsyncHandlers(made);
+    addAssemblyHandlers(made);
     return made;
   }();
   return handlers;

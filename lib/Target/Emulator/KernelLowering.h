@@ -18,6 +18,9 @@
 #include "llvm/ADT/SmallVector.h"
 #include "llvm/ADT/StringMap.h"
 #include "llvm/ADT/StringRef.h"
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
 
 namespace pith::emulator {
@@ -90,11 +93,15 @@ private:
   llvm::DenseMap<mlir::Operation *, unsigned> knownSites;
 };
 
+/// The emulator's number of an element type, by the name that the vendors' dialects have for it.
+std::optional<uint64_t> typeCode(llvm::StringRef name);
+
 /// Handlers by operation name, from the files of this folder.
 using Handlers = llvm::StringMap<KernelLowering::Handler>;
 void addMemoryHandlers(Handlers &handlers);
 void addThreadHandlers(Handlers &handlers);
 void addMatrixHandlers(Handlers &handlers);
+void addAssemblyHandlers(Handlers &handlers);
 void addAsyncHandlers(Handlers &handlers);
 
 } // namespace pith::emulator

@@ -5,10 +5,12 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelLowering.h"
+#include "mlir/Pass/Pass.h" // the headers of conversions count on it
+
 #include "mlir/Conversion/AMDGPUToROCDL/AMDGPUToROCDL.h"
+#include "mlir/Conversion/ReconcileUnrealizedCasts/ReconcileUnrealizedCasts.h"
 #include "mlir/Dialect/AMDGPU/IR/AMDGPUDialect.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
-#include "mlir/Dialect/Arith/Transforms/Passes.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlow.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
@@ -23,7 +25,6 @@
 #include "pith/Target/Emulator/Target.h"
 #include "pith/Target/X86/Target.h"
 #include "llvm/ADT/STLExtras.h"
-#include "llvm/ADT/StringExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
@@ -39,6 +40,15 @@ struct Kernel {
   SmallVector<KernelLowering::Site> sites;
 };
 
+/// The chip that a module is for, or an empty name.
+StringRef chipOf(gpu::GPUModuleOp module) {
+  if (ArrayAttr targets = module.getTargetsAttr())
+    for (Attribute target : targets)
+      if (auto rocdl = dyn_cast<ROCDL::ROCDLTargetAttr>(target))
+        return rocdl.getChip();
+  return "";
+}
+
 /// The threads of a warp: what the kernel says, or its module, or the module's target.
 FailureOr<unsigned> warpSizeOf(gpu::GPUFuncOp kernel) {
   auto module = kernel->getParentOfType<gpu::GPUModuleOp>();
@@ -48,11 +58,7 @@ FailureOr<unsigned> warpSizeOf(gpu::GPUFuncOp kernel) {
         return kernel.emitOpError("has warps of ") << stated.getInt() << " threads, expected 32 or 64";
       return unsigned(stated.getInt());
     }
-  if (ArrayAttr targets = module.getTargetsAttr())
-    for (Attribute target : targets)
-      if (auto rocdl = dyn_cast<ROCDL::ROCDLTargetAttr>(target))
-        return rocdl.getChip().starts_with("gfx9") ? 64 : 32;
-  return defaultWarpSize;
+  return chipOf(module).starts_with("gfx9") ? 64 : defaultWarpSize;
 }
 
 FailureOr<SharedLayout> layoutShared(gpu::GPUModuleOp module) {
@@ -82,6 +88,9 @@ FailureOr<SharedLayout> layoutShared(gpu::GPUModuleOp module) {
   return layout;
 }
 
+/// A kernel may be called as a function of libc is; its host function may not.
+std::string symbolOf(StringRef kernel) { return ("pith_kernel_" + kernel).str(); }
+
 /// A host function with the kernel's body, and two arguments before the kernel's own: @name(%thread,
 /// %arguments, …).
 FailureOr<func::FuncOp> createFunction(gpu::GPUFuncOp kernel, ModuleOp module) {
@@ -89,10 +98,11 @@ FailureOr<func::FuncOp> createFunction(gpu::GPUFuncOp kernel, ModuleOp module) {
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
   if (kernel.getNumWorkgroupAttributions() || kernel.getNumPrivateAttributions())
     return kernel.emitOpError("has memory attributions, which the emulator does not know");
-  if (module.lookupSymbol(kernel.getName()))
+  std::string symbol = symbolOf(kernel.getName());
+  if (module.lookupSymbol(symbol))
     return kernel.emitOpError("is not the only kernel of its name");
-  auto function =
-      func::FuncOp::create(b, kernel.getLoc(), kernel.getName(), b.getFunctionType({pointer, pointer}, {}));
+  auto function = func::FuncOp::create(b, kernel.getLoc(), symbol, b.getFunctionType({pointer, pointer}, {}));
+  function.setPrivate();
   IRMapping mapping;
   kernel.getBody().cloneInto(&function.getBody(), mapping);
   Block &entry = function.getBody().front();
@@ -198,7 +208,7 @@ void TableWriter::write(ArrayRef<Kernel> kernels) {
       [&](size_t i) {
         const Kernel &kernel = kernels[i];
         return Fields{text(kernel.name),
-                      LLVM::AddressOfOp::create(b, loc, pointer, kernel.name),
+                      LLVM::AddressOfOp::create(b, loc, pointer, symbolOf(kernel.name)),
                       LLVM::AddressOfOp::create(b, loc, sites[i]),
                       number(kernel.sites.size()),
                       number(kernel.arguments),
@@ -218,6 +228,25 @@ void TableWriter::write(ArrayRef<Kernel> kernels) {
                       LLVM::AddressOfOp::create(b, loc, list)};
       },
       LLVM::Linkage::External);
+}
+
+/// What is written in the amdgpu dialect becomes rocdl, as for the real target: by the chip.
+LogicalResult lowerAMDGPU(gpu::GPUModuleOp module) {
+  Operation *first = nullptr;
+  module.walk([&](Operation *op) {
+    if (!first && isa<amdgpu::AMDGPUDialect>(op->getDialect()))
+      first = op;
+  });
+  if (!first)
+    return success();
+  ConvertAMDGPUToROCDLPassOptions options;
+  options.chipset = chipOf(module).str();
+  if (options.chipset.empty())
+    return first->emitOpError("needs a chip: its module has no #rocdl.target");
+  PassManager passes(module.getContext(), gpu::GPUModuleOp::getOperationName());
+  passes.addPass(createConvertAMDGPUToROCDLPass(options));
+  passes.addPass(createReconcileUnrealizedCastsPass());
+  return passes.run(module);
 }
 
 FailureOr<Kernel> lowerKernel(gpu::GPUFuncOp source, ModuleOp module, const SharedLayout &shared) {
@@ -249,8 +278,11 @@ FailureOr<OwningOpRef<ModuleOp>> pith::emulator::lowerKernels(ModuleOp source) {
       ->loadDialect<arith::ArithDialect, cf::ControlFlowDialect, func::FuncDialect, LLVM::LLVMDialect,
                     scf::SCFDialect, vector::VectorDialect>();
   OwningOpRef<ModuleOp> module = ModuleOp::create(source.getLoc());
+  OwningOpRef<ModuleOp> copy = source.clone();
   SmallVector<Kernel> kernels;
-  for (auto gpuModule : source.getOps<gpu::GPUModuleOp>()) {
+  for (auto gpuModule : copy->getOps<gpu::GPUModuleOp>()) {
+    if (failed(lowerAMDGPU(gpuModule)))
+      return failure();
     FailureOr<SharedLayout> shared = layoutShared(gpuModule);
     if (failed(shared))
       return failure();

@@ -14,8 +14,7 @@
 using namespace mlir;
 using namespace pith::emulator;
 
-/// The emulator's number of an element type, by the name that the vendors' dialects have for it.
-static std::optional<uint64_t> typeCode(StringRef name) {
+std::optional<uint64_t> pith::emulator::typeCode(StringRef name) {
   static const llvm::StringMap<uint64_t> codes = {
       {"f16", PITH_EMU_F16}, {"bf16", PITH_EMU_BF16}, {"tf32", PITH_EMU_TF32}, {"f32", PITH_EMU_F32},
       {"s8", PITH_EMU_S8},   {"i8", PITH_EMU_S8},     {"u8", PITH_EMU_U8},     {"s4", PITH_EMU_S4},
@@ -223,15 +222,6 @@ static LogicalResult unary(KernelLowering &k, Operation *op) {
   return success();
 }
 
-static LogicalResult inlineAsm(KernelLowering &k, Operation *op) {
-  return op->emitOpError("of '") << cast<LLVM::InlineAsmOp>(op).getAsmString()
-                                 << "' is not known to the emulator";
-}
-static LogicalResult inlinePtx(KernelLowering &k, Operation *op) {
-  return op->emitOpError("of '") << cast<NVVM::InlinePtxOp>(op).getPtxCode()
-                                 << "' is not known to the emulator";
-}
-
 void pith::emulator::addMatrixHandlers(Handlers &handlers) {
   handlers["nvvm.mma.sync"] = mma;
   handlers["nvvm.ldmatrix"] = ldmatrix;
@@ -247,8 +237,6 @@ void pith::emulator::addMatrixHandlers(Handlers &handlers) {
 
   handlers["nvvm.dot.accumulate.4way"] = dp4a;
   handlers["llvm.call_intrinsic"] = callIntrinsic;
-  handlers["llvm.inline_asm"] = inlineAsm;
-  handlers["nvvm.inline_ptx"] = inlinePtx;
   handlers["nvvm.rcp.approx.ftz.f"] = handlers["rocdl.rcp"] = reciprocal;
   handlers["rocdl.exp2"] = unary<LLVM::Exp2Op>;
   handlers["rocdl.exp"] = unary<LLVM::ExpOp>;

@@ -79,19 +79,27 @@ Status Device::launch(const pith_emu_kernel &kernel, Extent grid, Extent block, 
   const size_t workers = std::min<uint64_t>(team ? team->threads() : 1, blocks);
   while (multiprocessors.size() < workers)
     multiprocessors.push_back(std::make_unique<Multiprocessor>());
+  const auto run = [](Multiprocessor &multiprocessor, Launch &launch) {
+    try {
+      multiprocessor.work(launch);
+    } catch (const std::bad_alloc &) {
+      launch.fail(failure(PITH_ERROR_MEMORY, "no memory for the threads of a block"));
+    }
+  };
   if (workers == 1) {
-    multiprocessors[0]->work(launch);
+    run(*multiprocessors[0], launch);
     return launch.status;
   }
   struct Task {
     Device *device;
     Launch *launch;
     size_t workers;
-  } task{this, &launch, workers};
+    void (*run)(Multiprocessor &, Launch &);
+  } task{this, &launch, workers, run};
   const auto work = [](void *argument, uint32_t thread) {
     Task &task = *static_cast<Task *>(argument);
     if (thread < task.workers)
-      task.device->multiprocessors[thread]->work(*task.launch);
+      task.run(*task.device->multiprocessors[thread], *task.launch);
   };
   if (!team->run(work, &task))
     return failure(PITH_ERROR_EXECUTION, "kernel %s: the executor refuses to run it", name.c_str());

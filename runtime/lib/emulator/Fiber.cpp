@@ -9,7 +9,18 @@
 #include <cerrno>
 #include <sys/mman.h>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace pith::runtime::emulator {
+
+/// A stack that was left for good keeps what an instrumented build marked on it.
+static void clean(uint8_t *stack, size_t bytes) {
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(stack, bytes);
+#endif
+}
 
 #if defined(__x86_64__)
 
@@ -52,6 +63,7 @@ pithFiberStart:
 )");
 
 void Fiber::start(uint8_t *stack, size_t bytes, Body body, void *argument) {
+  clean(stack, bytes);
   void **top = reinterpret_cast<void **>(stack + bytes);
   // r15, r14, r13, r12, rbx, rbp, the address to return to; behind it the stack is aligned to 16.
   top -= 2;
@@ -69,6 +81,7 @@ void Fiber::change(Fiber &current, Fiber &next) { pithFiberSwitch(&current.stack
 #else
 
 void Fiber::start(uint8_t *stack, size_t bytes, Body body, void *argument) {
+  clean(stack, bytes);
   getcontext(&context);
   context.uc_stack.ss_sp = stack;
   context.uc_stack.ss_size = bytes;
@@ -116,8 +129,10 @@ bool StackPool::contains(const void *address) const {
 }
 
 StackPool::~StackPool() {
-  for (const Piece &piece : pieces)
+  for (const Piece &piece : pieces) {
+    clean(piece.memory, piece.bytes);
     munmap(piece.memory, piece.bytes);
+  }
 }
 
 } // namespace pith::runtime::emulator

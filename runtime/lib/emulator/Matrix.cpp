@@ -90,15 +90,34 @@ Unit unitOf(uint32_t operation) {
   }
 }
 
-template <typename T>
-T element(uint32_t type, const uint32_t *words, uint32_t i);
-template <>
-float element<float>(uint32_t type, const uint32_t *words, uint32_t i) {
-  return elementAsFloat(type, words, i);
+/// All elements of a lane's registers.
+template <typename T, uint32_t Type>
+void decode(const uint32_t *words, uint32_t count, T *out) {
+  for (uint32_t i = 0; i < count; ++i)
+    out[i] = isIntegerType(Type) ? T(elementAsInteger(Type, words, i)) : T(elementAsFloat(Type, words, i));
 }
-template <>
-int32_t element<int32_t>(uint32_t type, const uint32_t *words, uint32_t i) {
-  return elementAsInteger(type, words, i);
+
+template <typename T>
+void decode(uint32_t type, const uint32_t *words, uint32_t count, T *out) {
+  switch (type) {
+  case PITH_EMU_F16:
+    return decode<T, PITH_EMU_F16>(words, count, out);
+  case PITH_EMU_BF16:
+    return decode<T, PITH_EMU_BF16>(words, count, out);
+  case PITH_EMU_TF32:
+    return decode<T, PITH_EMU_TF32>(words, count, out);
+  case PITH_EMU_F32:
+    return decode<T, PITH_EMU_F32>(words, count, out);
+  case PITH_EMU_S8:
+    return decode<T, PITH_EMU_S8>(words, count, out);
+  case PITH_EMU_U8:
+    return decode<T, PITH_EMU_U8>(words, count, out);
+  case PITH_EMU_S32:
+    return decode<T, PITH_EMU_S32>(words, count, out);
+  default:
+    for (uint32_t i = 0; i < count; ++i)
+      out[i] = isIntegerType(type) ? T(elementAsInteger(type, words, i)) : T(elementAsFloat(type, words, i));
+  }
 }
 
 /// Wide enough for exact products and their sum.
@@ -113,6 +132,27 @@ struct SumOf<int32_t> {
   using Type = uint32_t; // wraps
 };
 
+/// The layouts of a shape, computed once: places in the row-major matrices.
+const FragmentTable &tableOf(Multiprocessor &multiprocessor, Warp &warp, const Shape &shape, uint32_t countA,
+                             uint32_t countB, uint32_t countC) {
+  const uint64_t code = warp.lanes[0].code;
+  for (const FragmentTable &table : multiprocessor.fragments)
+    if (table.code == code)
+      return table;
+  const Unit unit = unitOf(shape.operation);
+  FragmentTable made{code, {}, {}, {}};
+  for (uint32_t l = 0; l < unit.lanes; ++l) {
+    for (uint32_t i = 0; i < countA; ++i)
+      made.a.push_back(uint16_t(unit.a(shape, l, i).row * shape.k + unit.a(shape, l, i).column));
+    for (uint32_t i = 0; i < countB; ++i)
+      made.b.push_back(uint16_t(unit.b(shape, l, i).row * shape.n + unit.b(shape, l, i).column));
+    for (uint32_t i = 0; i < countC; ++i)
+      made.c.push_back(uint16_t(unit.c(shape, l, i).row * shape.n + unit.c(shape, l, i).column));
+  }
+  multiprocessor.fragments.push_back(std::move(made));
+  return multiprocessor.fragments.back();
+}
+
 template <typename T>
 bool product(Multiprocessor &multiprocessor, Warp &warp, const Shape &shape) {
   using Sum = typename SumOf<T>::Type;
@@ -123,10 +163,12 @@ bool product(Multiprocessor &multiprocessor, Warp &warp, const Shape &shape) {
   const uint32_t countA = shape.m * shape.k * copies / unit.lanes,
                  countB = shape.n * shape.k * copies / unit.lanes;
   const uint32_t countC = shape.m * shape.n / unit.lanes;
+  const FragmentTable &table = tableOf(multiprocessor, warp, shape, countA, countB, countC);
   const uint32_t wordsA = (countA * bitsOfType(shape.typeA) + 31) / 32;
   const uint32_t wordsB = (countB * bitsOfType(shape.typeB) + 31) / 32;
   const uint32_t wordsC = (countC * bitsOfType(shape.typeC) + 31) / 32;
-  T a[most], b[most];
+  T a[most];
+  Sum b[most], sums[32 * 32];
   for (uint32_t l = 0; l < unit.lanes; ++l) {
     const Lane &lane = warp.lanes[l];
     const uint32_t *inA = lane.frame + wordsC, *inB = inA + wordsA;
@@ -136,23 +178,27 @@ bool product(Multiprocessor &multiprocessor, Warp &warp, const Shape &shape) {
                           "holds other inputs than lane %u: both half-waves need all of them", l - 16);
       return false;
     }
-    for (uint32_t i = 0; i < countA; ++i) {
-      const Position at = unit.a(shape, l, i);
-      a[at.row * shape.k + at.column] = element<T>(shape.typeA, inA, i);
-    }
-    for (uint32_t i = 0; i < countB; ++i) {
-      const Position at = unit.b(shape, l, i);
-      b[at.column * shape.k + at.row] = element<T>(shape.typeB, inB, i);
-    }
+    T elements[64];
+    decode(shape.typeA, inA, countA, elements);
+    for (uint32_t i = 0; i < countA; ++i)
+      a[table.a[l * countA + i]] = elements[i];
+    decode(shape.typeB, inB, countB, elements);
+    for (uint32_t i = 0; i < countB; ++i)
+      b[table.b[l * countB + i]] = elements[i];
+  }
+  for (uint32_t row = 0; row < shape.m; ++row) {
+    Sum *to = sums + row * shape.n;
+    std::fill_n(to, shape.n, Sum(0));
+    for (uint32_t k = 0; k < shape.k; ++k)
+      for (uint32_t column = 0; column < shape.n; ++column)
+        to[column] += Sum(a[row * shape.k + k]) * b[k * shape.n + column];
   }
   for (uint32_t l = 0; l < unit.lanes; ++l) {
     uint32_t *out = warp.lanes[l].frame;
-    const uint32_t *in = out + wordsC + wordsA + wordsB;
+    T elements[64];
+    decode(shape.typeC, out + wordsC + wordsA + wordsB, countC, elements);
     for (uint32_t i = 0; i < countC; ++i) {
-      const Position at = unit.c(shape, l, i);
-      Sum sum = Sum(element<T>(shape.typeC, in, i));
-      for (uint32_t k = 0; k < shape.k; ++k)
-        sum += Sum(a[at.row * shape.k + k]) * Sum(b[at.column * shape.k + k]);
+      const Sum sum = Sum(elements[i]) + sums[table.c[l * countC + i]];
       if (shape.typeC == PITH_EMU_F16) {
         const uint32_t half = floatToHalf(float(sum));
         out[i / 2] = i % 2 ? (out[i / 2] & 0xffff) | half << 16 : half;

@@ -25,6 +25,20 @@ uint64_t mix(uint64_t seed, uint64_t position) {
   return x ^ (x >> 31);
 }
 
+/// Runs what generated code asks for. An exception must not reach that code, which cannot be unwound, and the
+/// thread is left for good only when the exception is over.
+template <typename Body>
+void guard(const Lane &lane, uint32_t site, Body body) {
+  bool fits = true;
+  try {
+    body();
+  } catch (const std::bad_alloc &) {
+    fits = false;
+  }
+  if (!fits)
+    lane.home->fail(lane, site, "no memory for what the emulator must remember");
+}
+
 const pith_emu_calls calls = {
     [](pith_emu_thread *thread, const void *address, uint32_t bytes, uint32_t how, uint32_t site) {
       Lane &lane = *static_cast<Lane *>(thread);
@@ -32,7 +46,7 @@ const pith_emu_calls calls = {
     },
     [](pith_emu_thread *thread, uint64_t code, uint32_t *frame, uint32_t site) {
       Lane &lane = *static_cast<Lane *>(thread);
-      lane.home->operate(lane, code, frame, site);
+      guard(lane, site, [&] { lane.home->operate(lane, code, frame, site); });
     }};
 
 } // namespace
@@ -192,7 +206,10 @@ bool Multiprocessor::runWarp(Warp &warp) {
     for (uint64_t rest = warp.waiting; rest; rest &= rest - 1)
       if (warp.lanes[__builtin_ctzll(rest)].site == site)
         group |= rest & -rest;
-    if (!performCollective(*this, warp, group))
+    bool performed = false;
+    guard(warp.lanes[__builtin_ctzll(group)], site,
+          [&] { performed = performCollective(*this, warp, group); });
+    if (!performed)
       break;
     warp.waiting &= ~group;
     warp.ready |= group;

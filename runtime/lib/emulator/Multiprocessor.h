@@ -81,6 +81,12 @@ struct NamedBarrier {
   View view;
 };
 
+/// Where the elements of a matrix operation's fragments lie in its matrices (Matrix.cpp).
+struct FragmentTable {
+  uint64_t code;
+  std::vector<uint16_t> a, b, c;
+};
+
 class Multiprocessor {
 public:
   /// Runs blocks of the launch until none is left or one fails.
@@ -116,6 +122,7 @@ public:
   Launch *launch = nullptr;
   Shadow shadow;
   BulkCopies bulk;
+  std::vector<FragmentTable> fragments;
   uint8_t *window = nullptr;
   std::vector<Lane> lanes;
   std::vector<Warp> warps;

@@ -40,25 +40,36 @@ void Shadow::rebase() {
   clock = 3;
 }
 
+/// Whether all stamps of some bytes are the same: then one check serves all.
+static bool uniform(const uint32_t *stamps, uint32_t count) {
+  uint32_t difference = 0;
+  for (uint32_t i = 1; i < count; ++i)
+    difference |= stamps[i] ^ stamps[0];
+  return !difference;
+}
+
+Finding Shadow::checkRead(uint32_t byte, uint32_t agent, const View &view) const {
+  const uint32_t writer = writers[byte];
+  if (writer == pending)
+    return {Finding::Pending, byte, 0};
+  if (writer >> agentBits < start)
+    return {Finding::Uninitialized, byte, 0};
+  if (!ordered(writer, agent, view))
+    return {Finding::RaceWithWrite, byte, writer & agentMask};
+  return {};
+}
+
 Finding Shadow::read(uint32_t offset, uint32_t bytes, uint32_t agent, const View &view) {
-  const uint32_t mine = stamp(agent), group = groupOf(agent);
-  uint32_t checked = 0;
-  for (uint32_t i = offset; i < offset + bytes; ++i) {
-    const uint32_t writer = writers[i];
-    if (writer != checked) {
-      if (writer == pending)
-        return {Finding::Pending, i, 0};
-      if (writer >> agentBits < start)
-        return {Finding::Uninitialized, i, 0};
-      if (!ordered(writer, agent, view))
-        return {Finding::RaceWithWrite, i, writer & agentMask};
-      checked = writer;
-    } else if (!checked) {
-      return {Finding::Uninitialized, i, 0};
-    }
-    if (groupOf(readers[i] & agentMask) != group)
-      otherReaders[i] = readers[i];
-    readers[i] = mine;
+  const uint32_t checks = uniform(&writers[offset], bytes) ? 1 : bytes;
+  for (uint32_t i = offset; i < offset + checks; ++i)
+    if (const Finding finding = checkRead(i, agent, view); finding.kind != Finding::Fine)
+      return finding;
+  // Readers are threads, so that the number of a warp is that of a group.
+  const uint32_t mine = stamp(agent), group = groupOf(agent), shift = warpShift;
+  uint32_t *last = &readers[offset], *other = &otherReaders[offset];
+  for (uint32_t i = 0; i < bytes; ++i) {
+    other[i] = (last[i] & agentMask) >> shift != group ? last[i] : other[i];
+    last[i] = mine;
   }
   return {};
 }
@@ -74,14 +85,19 @@ Finding Shadow::checkWrite(uint32_t byte, uint32_t agent, const View &view) cons
   return {};
 }
 
-Finding Shadow::write(uint32_t offset, uint32_t bytes, uint32_t agent, const View &view) {
-  const uint32_t mine = stamp(agent);
-  for (uint32_t i = offset; i < offset + bytes; ++i) {
+Finding Shadow::mark(uint32_t offset, uint32_t bytes, uint32_t agent, const View &view, uint32_t stamp) {
+  bool same = true;
+  for (const std::vector<uint32_t> *stamps : {&writers, &readers, &otherReaders})
+    same = same && uniform(&(*stamps)[offset], bytes);
+  for (uint32_t i = offset; i < offset + (same ? 1 : bytes); ++i)
     if (const Finding finding = checkWrite(i, agent, view); finding.kind != Finding::Fine)
       return finding;
-    writers[i] = mine;
-  }
+  std::fill_n(writers.begin() + offset, bytes, stamp);
   return {};
+}
+
+Finding Shadow::write(uint32_t offset, uint32_t bytes, uint32_t agent, const View &view) {
+  return mark(offset, bytes, agent, view, stamp(agent));
 }
 
 Finding Shadow::atomic(uint32_t offset, uint32_t bytes, uint32_t agent, const View &view) {
@@ -98,12 +114,7 @@ Finding Shadow::atomic(uint32_t offset, uint32_t bytes, uint32_t agent, const Vi
 }
 
 Finding Shadow::markPending(uint32_t offset, uint32_t bytes, uint32_t agent, const View &view) {
-  for (uint32_t i = offset; i < offset + bytes; ++i) {
-    if (const Finding finding = checkWrite(i, agent, view); finding.kind != Finding::Fine)
-      return finding;
-    writers[i] = pending;
-  }
-  return {};
+  return mark(offset, bytes, agent, view, pending);
 }
 
 void Shadow::landed(uint32_t offset, uint32_t bytes, uint32_t agent) {

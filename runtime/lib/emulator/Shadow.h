@@ -87,7 +87,10 @@ private:
     const uint32_t who = stamp & agentMask, time = stamp >> agentBits;
     return time < start || who == agent || time < view.seen[groupOf(who)];
   }
+  Finding checkRead(uint32_t byte, uint32_t agent, const View &view) const;
   Finding checkWrite(uint32_t byte, uint32_t agent, const View &view) const;
+  /// Checks a write and leaves a stamp.
+  Finding mark(uint32_t offset, uint32_t bytes, uint32_t agent, const View &view, uint32_t stamp);
 
   uint32_t clock = 1, start = 1, warpShift = 5, size = 0;
   // Who wrote last, who read last, and who read last before that from another warp than the reader.
