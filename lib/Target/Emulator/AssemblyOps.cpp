@@ -15,6 +15,8 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
+#include <cstdint>
+
 using namespace mlir;
 using namespace pith::emulator;
 

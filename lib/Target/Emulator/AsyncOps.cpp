@@ -9,6 +9,8 @@
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
 
+#include <cstdint>
+
 using namespace mlir;
 using namespace pith::emulator;
 

@@ -9,6 +9,9 @@
 #include "mlir/IR/AttrTypeSubElements.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <algorithm>
+#include <cstddef>
+
 using namespace mlir;
 using namespace pith::emulator;
 

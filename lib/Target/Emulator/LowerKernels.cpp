@@ -27,6 +27,9 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/Support/raw_ostream.h"
 
+#include <string>
+#include <utility>
+
 using namespace mlir;
 using namespace pith::emulator;
 

@@ -11,6 +11,9 @@
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/APInt.h"
 
+#include <cstdint>
+#include <optional>
+
 using namespace mlir;
 using namespace pith::emulator;
 

@@ -14,6 +14,9 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "llvm/Support/MathExtras.h"
 
+#include <cstdint>
+#include <optional>
+
 using namespace mlir;
 using namespace pith::emulator;
 

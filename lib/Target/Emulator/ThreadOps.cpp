@@ -13,6 +13,9 @@
 #include "mlir/IR/Matchers.h"
 #include "llvm/ADT/APInt.h"
 
+#include <cstddef>
+#include <cstdint>
+
 using namespace mlir;
 using namespace pith::emulator;
 

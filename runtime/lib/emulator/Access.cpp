@@ -6,6 +6,9 @@
 //===----------------------------------------------------------------------------------===//
 #include "Multiprocessor.h"
 
+#include <cstddef>
+#include <cstdint>
+
 namespace pith::runtime::emulator {
 namespace {
 

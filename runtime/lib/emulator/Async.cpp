@@ -6,6 +6,9 @@
 //===----------------------------------------------------------------------------------===//
 #include "Operations.h"
 
+#include <cstddef>
+#include <cstdint>
+
 namespace pith::runtime::emulator {
 
 void performAsync(Multiprocessor &multiprocessor, Lane &lane) {

@@ -6,7 +6,11 @@
 //===----------------------------------------------------------------------------------===//
 #include "Operations.h"
 
+#include <algorithm>
 #include <cinttypes>
+#include <cstring>
+#include <utility>
+#include <vector>
 
 namespace pith::runtime::emulator {
 namespace {

@@ -8,7 +8,12 @@
 #include "../cpu/Team.h"
 #include "Multiprocessor.h"
 
+#include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <new>
+#include <string>
+#include <utility>
 
 namespace pith::runtime::emulator {
 

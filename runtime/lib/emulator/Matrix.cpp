@@ -13,6 +13,11 @@
 #include "Numbers.h"
 #include "Operations.h"
 
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <vector>
+
 namespace pith::runtime::emulator {
 namespace {
 

@@ -7,6 +7,9 @@
 #include "Operations.h"
 
 #include <cinttypes>
+#include <cstring>
+#include <utility>
+#include <vector>
 
 namespace pith::runtime::emulator {
 namespace {

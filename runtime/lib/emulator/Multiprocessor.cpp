@@ -7,10 +7,16 @@
 #include "Multiprocessor.h"
 #include "Operations.h"
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdarg>
 #include <cstdio>
+#include <iterator>
+#include <new>
 #include <sched.h>
+#include <string>
 #include <sys/mman.h>
+#include <utility>
 
 namespace pith::runtime::emulator {
 namespace {

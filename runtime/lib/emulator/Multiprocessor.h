@@ -20,8 +20,9 @@
 #include "Shadow.h"
 
 #include <atomic>
-#include <cstdarg>
+#include <cstdint>
 #include <mutex>
+#include <vector>
 
 namespace pith::runtime::emulator {
 

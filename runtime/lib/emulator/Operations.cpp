@@ -6,7 +6,9 @@
 //===----------------------------------------------------------------------------------===//
 #include "Operations.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 namespace pith::runtime::emulator {
 namespace {

@@ -6,6 +6,8 @@
 //===----------------------------------------------------------------------------------===//
 #include "Operations.h"
 
+#include <cstdint>
+
 namespace pith::runtime::emulator {
 namespace {
 

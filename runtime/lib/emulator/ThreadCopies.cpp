@@ -6,7 +6,10 @@
 //===----------------------------------------------------------------------------------===//
 #include "Operations.h"
 
+#include <algorithm>
 #include <cinttypes>
+#include <cstring>
+#include <vector>
 
 namespace pith::runtime::emulator {
 

@@ -12,6 +12,9 @@
 #include "Numbers.h"
 #include "Operations.h"
 
+#include <cstring>
+#include <vector>
+
 namespace pith::runtime::emulator {
 namespace {
 

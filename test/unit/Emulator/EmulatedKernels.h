@@ -20,6 +20,7 @@
 #include "mlir/IR/MLIRContext.h"
 #include "mlir/IR/OwningOpRef.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <initializer_list>
@@ -67,7 +68,7 @@ private:
   size_t count;
 };
 
-/// A kernel's argument: a buffer, a pointer, or a number of exactly the kernel's type.
+/// A kernel's argument: a buffer, a pointer, a tensor map, or a number of exactly the kernel's type.
 class KernelArgument {
 public:
   template <typename T>
@@ -76,6 +77,7 @@ public:
   KernelArgument(int32_t value) { set(value); }
   KernelArgument(int64_t value) { set(value); }
   KernelArgument(float value) { set(value); }
+  KernelArgument(const pith_emu_tensor_map &map) { set(map); } ///< passed by value
   const void *data() const { return bytes; }
 
 private:
@@ -83,7 +85,7 @@ private:
   void set(T value) {
     std::memcpy(bytes, &value, sizeof value);
   }
-  alignas(8) uint8_t bytes[8] = {};
+  alignas(64) uint8_t bytes[sizeof(pith_emu_tensor_map)] = {};
 };
 
 class EmulatedKernels {

@@ -179,4 +179,66 @@ TEST(Operations, WgmmaWithRegisters) {
   }
 }
 
+/// Thread 0 fetches 512 bytes by the bulk unit, and a tile of a tensor behind them; all wait for the mbarrier
+/// at 1024.
+std::string runBulk(const std::string &announced, std::vector<float> &result) {
+  const std::string text = R"(
+  gpu.func @k(%in: !llvm.ptr<1>, %map: !llvm.ptr {llvm.byval = !llvm.struct<(array<16 x i64>)>, llvm.align = 64 : i64},
+              %out: !llvm.ptr<1>) kernel attributes {pith.shared_bytes = 1032 : i64} {
+    %id = gpu.thread_id x
+    %t = arith.index_cast %id : index to i32
+    %c0 = arith.constant 0 : i32
+    %c1 = arith.constant 1 : i32
+    %c2 = arith.constant 2 : i32
+    %ticks = arith.constant 1000 : i32
+    %copied = arith.constant 512 : i32
+    %announced = arith.constant )" +
+                           announced + R"( : i32
+    %first = arith.cmpi eq, %t, %c0 : i32
+    %shared = llvm.mlir.addressof @shared : !llvm.ptr<3>
+    %tile = llvm.getelementptr %shared[512] : (!llvm.ptr<3>) -> !llvm.ptr<3>, i8
+    %bar = llvm.getelementptr %shared[1024] : (!llvm.ptr<3>) -> !llvm.ptr<3>, i8
+    nvvm.mbarrier.init %bar, %c1, predicate = %first : !llvm.ptr<3>, i32, i1
+    gpu.barrier
+    nvvm.mbarrier.arrive.expect_tx %bar, %announced, predicate = %first : !llvm.ptr<3>, i32, i1
+    scf.if %first {
+      nvvm.cp.async.bulk.shared.cluster.global %shared, %in, %bar, %copied : !llvm.ptr<3>, !llvm.ptr<1>
+    }
+    nvvm.cp.async.bulk.tensor.shared.cluster.global %tile, %map, %bar, box[%c2, %c1] predicate = %first : !llvm.ptr<3>, !llvm.ptr
+    nvvm.mbarrier.try_wait.parity %bar, %c0, %ticks : !llvm.ptr<3>, i32, i32
+    %p = llvm.getelementptr %shared[%t] : (!llvm.ptr<3>, i32) -> !llvm.ptr<3>, f32
+    %v = llvm.load %p : !llvm.ptr<3> -> f32
+    %to = llvm.getelementptr %out[%t] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, f32
+    llvm.store %v, %to : f32, !llvm.ptr<1>
+    gpu.return
+  }
+)";
+  EmulatedKernels kernels;
+  if (std::string error = kernels.parse(moduleOf(text)); !error.empty())
+    return error;
+  if (std::string error = kernels.compile(); !error.empty())
+    return error;
+  std::vector<float> values(128);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = float(i + 1);
+  auto in = kernels.buffer(values), out = kernels.buffer<float>(256);
+  // 8 rows of 16; the tile has 8 rows of 16 too and begins at row 1, column 2.
+  const pith_emu_tensor_map map = {
+      PITH_EMU_TENSOR_MAP, 2, 4, 0, reinterpret_cast<uintptr_t>(in.data()), {16, 8}, {64}, {16, 8}, 0};
+  std::string error = kernels.launch("k", {}, {256}, {in, map, out});
+  result = out.read();
+  return error;
+}
+
+TEST(Operations, BulkAndTensorCopies) {
+  std::vector<float> values;
+  ASSERT_EQ(runBulk("1024", values), "");
+  for (int i = 0; i < 128; ++i) {
+    EXPECT_EQ(values[i], float(i + 1));
+    const int row = i / 16 + 1, column = i % 16 + 2;
+    EXPECT_EQ(values[128 + i], row < 8 && column < 16 ? float(16 * row + column + 1) : 0.f) << i;
+  }
+  EXPECT_TRUE(has(runBulk("1000", values), "-24 more bytes"));
+}
+
 } // namespace

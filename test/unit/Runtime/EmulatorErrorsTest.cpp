@@ -11,7 +11,11 @@
 #include "EmulatorTest.h"
 #include "cpu/Team.h"
 
+#include <cstdint>
+#include <memory>
 #include <numeric>
+#include <string>
+#include <vector>
 
 using namespace pith::test;
 

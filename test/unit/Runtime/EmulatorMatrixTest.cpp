@@ -11,7 +11,11 @@
 //===----------------------------------------------------------------------------------===//
 #include "EmulatorTest.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <string>
 #include <utility>
+#include <vector>
 
 using namespace pith::test;
 
