@@ -104,6 +104,9 @@ inline std::vector<double> referenceAttention(const AttentionSpec &spec, const P
       s = spec.softcap * std::tanh(s / spec.softcap);
     if (spec.alibi)
       s += double(slopes[head]) * double(j - p);
+    if (spec.bias) // `slopes` is the bias, as the kernel reads it
+      s += double(slopes[head * biasStride(spec.bias) + biasFront + spec.bias - 1 -
+                         std::min<int64_t>(p - j, spec.bias - 1)]);
     scores.push_back(s);
     maximum = std::max(maximum, s);
   }
