@@ -64,6 +64,8 @@ static std::optional<Tensor> readPadding(Node &node, size_t i, const Expr &batch
     }
     return keep;
   }
+  if (mask.rank() < 2 || mask.rank() > 4)
+    return refuse();
   Tensor keep = im.compare(arith::CmpIPredicate::sgt, mask, im.splatInt(i64, 0, mask.shape));
   Shape shape{keep.shape[0], 1, 1, keep.shape.back()};
   if (keep.rank() == 3) {
@@ -71,8 +73,6 @@ static std::optional<Tensor> readPadding(Node &node, size_t i, const Expr &batch
   } else if (keep.rank() == 4) { // for all positions: the queries' rows, the keys' columns
     keep = im.slice(keep, {0, 0, past, 0}, {keep.shape[0], keep.shape[1], queries, keys});
     shape = keep.shape;
-  } else if (keep.rank() != 2) {
-    return refuse();
   }
   if ((!buffer && !im.symbols.assumeEqual(shape[3], keys)) || (!shape[2].isConstant(1) && !im.symbols.assumeEqual(shape[2], queries)))
     return refuse();

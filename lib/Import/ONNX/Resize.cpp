@@ -163,7 +163,7 @@ bool Resizer::readSizes() {
       if (s.identity)
         s.size = from;
       else if (constant && from.constant())
-        s.size = int64_t(std::floor(double(*from.constant()) * *constant));
+        s.size = toInteger(std::floor(double(*from.constant()) * *constant));
       else
         s.size = sizeOf((length(n) * s.scale).call<math::FloorOp>());
     }

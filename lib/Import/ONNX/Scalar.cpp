@@ -11,6 +11,8 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "pith/Dialect/Pith/IR/Loops.h"
+#include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/APSInt.h"
 
 using namespace mlir;
 using namespace pith;
@@ -20,11 +22,18 @@ using namespace pith::onnx;
 // Arithmetic
 //===----------------------------------------------------------------------===//
 
+int64_t pith::onnx::toInteger(double value) {
+  APSInt result(64, /*isUnsigned=*/false);
+  bool exact;
+  APFloat(value).convertToInteger(result, APFloat::rmTowardZero, &exact);
+  return result.getSExtValue();
+}
+
 Scalar Scalar::number(Importer &im, Type type, double value) {
   OpBuilder &b = im.builder;
   if (isa<FloatType>(type))
     return {im, arith::ConstantOp::create(b, im.loc, b.getFloatAttr(type, value))};
-  return {im, arith::ConstantOp::create(b, im.loc, b.getIntegerAttr(type, int64_t(value)))};
+  return {im, arith::ConstantOp::create(b, im.loc, b.getIntegerAttr(type, toInteger(value)))};
 }
 
 template <typename FloatOp, typename IntOp>

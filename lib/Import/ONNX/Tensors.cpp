@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Node.h"
+#include "Scalar.h"
 
 using namespace mlir;
 using namespace pith;
@@ -13,7 +14,7 @@ using namespace pith::onnx;
 
 Tensor Importer::splat(Type element, double value, ArrayRef<Expr> shape) {
   if (!isa<FloatType>(element))
-    return splatInt(element, int64_t(value), shape);
+    return splatInt(element, toInteger(value), shape);
   RankedTensorType type = typeOf(element, shape);
   RankedTensorType constant = type.hasStaticShape() ? type : RankedTensorType::get({}, element);
   auto elements = DenseElementsAttr::get(constant, Attribute(FloatAttr::get(element, value)));
@@ -35,7 +36,7 @@ Tensor Importer::splatInt(Type element, int64_t value, ArrayRef<Expr> shape) {
 
 Tensor Importer::fromExpr(Type element, const Expr &e) {
   if (std::optional<int64_t> constant = symbols.normalize(e).constant())
-    return splat(element, double(*constant));
+    return isa<FloatType>(element) ? splat(element, double(*constant)) : splatInt(element, *constant);
   Value scalar = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), index(e));
   if (isa<FloatType>(element))
     scalar = arith::SIToFPOp::create(builder, loc, element, scalar);
@@ -247,7 +248,7 @@ bool Importer::isRepeated(const Tensor &x, double value) {
   if (isa<FloatType>(elements.getElementType()))
     return elements.getSplatValue<APFloat>().isExactlyValue(value);
   return elements.getElementType().isInteger(1) ? elements.getSplatValue<bool>() == (value != 0)
-                                                : elements.getSplatValue<APInt>().getSExtValue() == int64_t(value);
+                                                : elements.getSplatValue<APInt>().getSExtValue() == toInteger(value);
 }
 
 Tensor Importer::add(const Tensor &a, const Tensor &b) {
