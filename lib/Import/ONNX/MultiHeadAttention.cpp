@@ -185,7 +185,7 @@ static LogicalResult multiHeadAttention(Node &node) {
   if (!node.in(at.pastKey) != !node.in(at.pastValue))
     return node.fail("past_key and past_value must both be given, or neither");
   AttentionParts parts;
-  parts.heads = parts.kvHeads = node.getInt("num_heads", 0);
+  parts.heads = parts.kvHeads = node.getSmallInt("num_heads", 0);
   parts.scale = node.getFloat("scale", 0);
   if (parts.heads < 1 || parts.heads > (1 << 20))
     return node.fail("num_heads must be positive, found " + Twine(parts.heads));
@@ -294,7 +294,7 @@ static LogicalResult projectedAttention(Node &node) {
   if (node.in(PastLength) || node.getInt("past_present_share_buffer", 0))
     return node.fail("a shared cache buffer is not supported");
   AttentionParts parts;
-  parts.heads = parts.kvHeads = node.getInt("num_heads", 0);
+  parts.heads = parts.kvHeads = node.getSmallInt("num_heads", 0);
   parts.scale = node.getFloat("scale", 0);
   Tensor x = im.tensor(node.in(Input)), weights = im.tensor(node.in(Weights));
   std::optional<int64_t> width = weights.rank() == 2 ? im.symbols.normalize(weights.shape[1]).constant() : std::nullopt;

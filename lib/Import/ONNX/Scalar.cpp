@@ -225,6 +225,13 @@ SmallVector<Tensor> pith::onnx::repeat(Importer &im, const Expr &count, ArrayRef
   return results;
 }
 
+/// A slice of nothing; upstream's ops do not allow an offset in a dimension of size 0.
+static bool isEmptySlice(Importer &im, ArrayRef<Expr> shape, int64_t axis) {
+  return llvm::any_of(llvm::enumerate(shape), [&](auto size) {
+    return int64_t(size.index()) != axis && im.symbols.normalize(size.value()).isConstant(0);
+  });
+}
+
 static void slicePlace(Importer &im, ArrayRef<Expr> shape, int64_t axis, Scalar position,
                        SmallVectorImpl<OpFoldResult> &offsets, SmallVectorImpl<OpFoldResult> &sizes) {
   for (auto [i, size] : llvm::enumerate(shape)) {
@@ -238,11 +245,15 @@ Tensor pith::onnx::readSlice(Importer &im, const Tensor &source, int64_t axis, S
   slicePlace(im, source.shape, axis, position, offsets, sizes);
   Shape shape = source.shape;
   shape[axis] = 1;
+  if (isEmptySlice(im, shape, axis))
+    return im.splat(source.element(), 0, shape);
   RankedTensorType type = im.typeOf(source.element(), shape);
   return {tensor::ExtractSliceOp::create(im.builder, im.loc, type, im.conform(source), offsets, sizes, steps), shape};
 }
 
 Tensor pith::onnx::writeSlice(Importer &im, const Tensor &target, const Tensor &slice, int64_t axis, Scalar position) {
+  if (isEmptySlice(im, target.shape, axis))
+    return target;
   SmallVector<OpFoldResult> offsets, sizes, steps(target.rank(), im.builder.getIndexAttr(1));
   slicePlace(im, target.shape, axis, position, offsets, sizes);
   Shape shape = target.shape;
@@ -314,7 +325,7 @@ Value ElementReader::follow(Value tensor, RankedTensorType type, int64_t number)
   SmallVector<int64_t> where = position(type.getShape(), number);
   auto shapeOf = [](Value v) { return cast<RankedTensorType>(v.getType()).getShape(); };
   if (auto argument = dyn_cast<BlockArgument>(tensor)) {
-    if (!isa<func::FuncOp>(argument.getOwner()->getParentOp()))
+    if (!isa_and_nonnull<func::FuncOp>(argument.getOwner()->getParentOp())) // a body may have no parent yet
       return {};
     SmallVector<Value> indices;
     for (int64_t i : where)
@@ -379,6 +390,8 @@ Value ElementReader::follow(Value tensor, RankedTensorType type, int64_t number)
       return {};
     Scalar sum;
     int64_t total = ShapedType::getNumElements(shape);
+    if (total > mostSteps)
+      return {};
     for (int64_t n = 0; n < total; ++n) {
       SmallVector<int64_t> from = position(shape, n);
       for (int64_t axis : reduce.getAxes())

@@ -88,6 +88,18 @@ Tensor Importer::broadcast(const Tensor &source, ArrayRef<Expr> shape) {
       }))
     return {conform({source.value, Shape(shape)}), Shape(shape)};
   RankedTensorType type = typeOf(source.element(), shape);
+  bool fits = source.shape.size() <= shape.size();
+  for (size_t i = 0; fits && i < source.shape.size(); ++i) {
+    Expr mine = symbols.normalize(source.shape[i]);
+    Expr size = symbols.normalize(shape[shape.size() - source.shape.size() + i]);
+    fits = mine.isConstant(1) || !mine.constant() || !size.constant() || mine == size;
+  }
+  if (!fits) {
+    if (current && !current->failed)
+      current->error() << "cannot broadcast a tensor of shape " << symbols.print(source.shape) << " to "
+                       << symbols.print(shape);
+    return {tensor::EmptyOp::create(builder, loc, type, dynamicDims(shape)), Shape(shape)};
+  }
   // One value in all places has one form: a constant if all sizes are, else a scalar constant that is broadcast.
   if (auto constant = source.value.getDefiningOp<arith::ConstantOp>())
     if (auto elements = dyn_cast<DenseElementsAttr>(constant.getValue()); elements && elements.isSplat()) {
@@ -139,7 +151,7 @@ Tensor Importer::slice(const Tensor &source, ArrayRef<Expr> offsets, ArrayRef<Ex
     std::optional<int64_t> offset = symbols.normalize(offsets[i]).constant(), size = symbols.normalize(sizes[i]).constant(),
                            length = symbols.normalize(source.shape[i]).constant();
     int64_t step = steps.empty() ? 1 : steps[i];
-    bool beyond = offset && length && size && *size > 0 &&
+    bool beyond = offset && *offset >= 0 && length && size && *size > 0 &&
                   (*offset >= *length || (*length - *offset - 1) / step < *size - 1);
     if (beyond || (offset && *offset < 0)) {
       if (current && !current->failed)
