@@ -202,6 +202,8 @@ DictionaryAttr pith::toAttribute(MLIRContext *context, const AttentionSpec &spec
       .number("window", spec.window)
       .flag("sinks", spec.sinks)
       .flag("alibi", spec.alibi)
+      .number("bias", spec.bias)
+      .flag("condition", spec.condition)
       .text("cache", "read")
       .strides({0, 1})
       .done();
@@ -269,6 +271,8 @@ func::FuncOp pith::buildKernel(ModuleOp module, const Machine &machine, Dictiona
     spec.window = r.number("window");
     spec.sinks = r.flag("sinks");
     spec.alibi = r.flag("alibi");
+    spec.bias = r.number("bias");
+    spec.condition = r.flag("condition");
     return r.failed ? func::FuncOp() : getOrCreateAttention(module, machine, spec);
   }
   if (!r.failed)

@@ -92,19 +92,31 @@ typedef struct pith_exec_context {
   /* 152: ends the run; the message stays valid as long as the module does */
   void (*fail)(const struct pith_exec_context *context, uint32_t thread, const char *message);
   void *run; /* 160: the runtime's */
+
+  /* 168: entries of kind PITH_EXEC_STEP beside one of kind PITH_EXEC_CONDITION: [lanes], the condition of each lane's
+   * sequence: `past` rows of it lie in `pages`; first_row and rows are 0. */
+  const pith_exec_lane *conditions;
+  /* 176: entries of kind PITH_EXEC_CONDITION: [rows, width], rows of the encoder's output. `rows`, `positions`, `lane`
+   * and `lanes` are as for a step, with the condition's pages. */
+  const float *condition_rows;
 } pith_exec_context;
 
-enum { PITH_EXEC_INVOKE = 1, PITH_EXEC_STEP = 2 };
+enum {
+  PITH_EXEC_INVOKE = 1,
+  PITH_EXEC_STEP = 2,
+  PITH_EXEC_CONDITION = 3 /* makes a sequence's condition, which its steps read */
+};
 
 /* One entry point. */
 typedef struct pith_exec_entry {
   const char *name;
   uint32_t kind;
   uint32_t reserved;
-  /* Returns the workspace bytes that `run` needs for this context (never negative). For INVOKE it
-   * also writes every output's dims, one output after the other, to output_dims; only
-   * inputs[i].dims is read for that, never data. A dimension of -1 depends on data: `run` asks for
-   * that output's memory itself, by `give_output`. Called by one thread before the team starts. */
+  /* Returns the workspace bytes that `run` needs for this context; a negative number when the inputs lead to a size
+   * that is negative or beyond any memory, and `run` must not be called. For INVOKE it also writes every output's
+   * dims, one output after the other, to output_dims. It reads inputs[i].dims, and single elements of integer
+   * inputs that sizes follow from. A dimension of -1 depends on data: `run` asks for that output's memory
+   * itself, by `give_output`; another negative one is impossible. Called by one thread before the team starts. */
   int64_t (*prepare)(const pith_exec_context *context, int64_t *output_dims);
   void (*run)(const pith_exec_context *context, uint32_t thread);
 } pith_exec_entry;

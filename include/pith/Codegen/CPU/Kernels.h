@@ -161,7 +161,13 @@ struct AttentionSpec {
   float scale = 1, softcap = 0;
   int64_t window = 0;
   bool sinks = false, alibi = false;
+  int64_t bias = 0;       // distances that have a bias of their own; 0: none
+  bool condition = false; // over the sequences' conditions, all of each
 };
+/// Floats of one head's bias as the kernel reads it: `biasFront` times the farthest distance's, those of all
+/// distances from the farthest to 0, then zeros, so that 64 consecutive keys are one run of it.
+inline constexpr int64_t biasFront = 64;
+inline int64_t biasStride(int64_t distances) { return (biasFront + distances + 128 + 15) / 16 * 16; }
 mlir::func::FuncOp getOrCreateAttention(mlir::ModuleOp module, const Machine &, const AttentionSpec &);
 
 } // namespace pith::cpu
