@@ -10,6 +10,7 @@
 #include "llvm/ADT/SmallString.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/Path.h"
+#include "llvm/Support/Signals.h"
 #include "llvm/Support/raw_ostream.h"
 
 using namespace llvm;
@@ -27,8 +28,15 @@ bool pith::tool::fail(StringRef what, const pith_error &error, raw_ostream &log)
 Model::~Model() {
   pith_session_free(session);
   pith_module_free(module);
-  if (!temporary.empty())
-    sys::fs::remove(temporary);
+  removeTemporary();
+}
+
+void Model::removeTemporary() {
+  if (temporary.empty())
+    return;
+  sys::fs::remove(temporary);
+  sys::DontRemoveFileOnSignal(temporary);
+  temporary.clear();
 }
 
 bool Model::open(const ModelOptions &options) { return load(options, errs()) && parseArguments(); }
@@ -43,6 +51,7 @@ bool Model::load(const ModelOptions &options, raw_ostream &log) {
       return false;
     }
     temporary = std::string(path);
+    sys::RemoveFileOnSignal(temporary);
     CompileOptions compile = options.compile;
     compile.input = options.path;
     compile.output = temporary;
@@ -57,7 +66,9 @@ bool Model::load(const ModelOptions &options, raw_ostream &log) {
     file = temporary;
   }
   pith_error error = PITH_INIT(pith_error);
-  if (pith_module_load(file.c_str(), nullptr, &module, &error))
+  const pith_status status = pith_module_load(file.c_str(), nullptr, &module, &error);
+  removeTemporary(); // The module has mapped what it needs.
+  if (status)
     return fail(options.path, error, log);
   pith_session_options session_options = PITH_INIT(pith_session_options);
   session_options.threads = options.threads;

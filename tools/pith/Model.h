@@ -24,7 +24,7 @@ struct ModelOptions {
   bool quiet = false;       ///< no progress on stderr
 };
 
-/// A loaded module with a session. Frees both, and the temporary file, when it goes.
+/// A loaded module with a session. Frees both when it goes; the temporary file is gone as soon as it is loaded.
 class Model {
 public:
   Model() = default;
@@ -43,6 +43,8 @@ public:
   pith_session *session = nullptr;
 
 private:
+  void removeTemporary();
+
   std::string temporary;
 };
 

@@ -67,7 +67,6 @@ LogicalResult SizeHoister::hoist(Value size) {
     known = known && isInput(dim.getSource());
   } else if (auto load = dyn_cast<memref::LoadOp>(op)) {
     known = load->getBlock() == block && isInput(load.getMemRef());
-    dependsOnData |= known;
   } else
     known =
         known && llvm::none_of(op->getOperandTypes(), [](Type type) { return isa<BaseMemRefType>(type); });

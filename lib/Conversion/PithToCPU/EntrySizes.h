@@ -20,8 +20,6 @@ public:
   ~SizeHoister();
   /// Fails if `size` depends on the contents of a buffer or on the iteration of a loop.
   mlir::LogicalResult hoist(mlir::Value size);
-  /// Some size depends on an element of an input.
-  bool dependsOnData = false;
   /// Everything hoisted stands before this operation.
   mlir::Operation *marker;
 

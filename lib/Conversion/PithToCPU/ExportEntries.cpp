@@ -21,6 +21,7 @@
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/IR/Matchers.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/executable.h"
 
@@ -158,12 +159,20 @@ LogicalResult EntryExporter::exportPrepare() {
   auto asI64 = [&](Value index) -> Value {
     return arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
   };
+  // -1 announces a size that the run finds out; one that is computed here and impossible must not look like it.
+  auto announced = [&](unsigned result) -> Value {
+    Value size = asI64(sizes.getResult(result));
+    if (matchPattern(entry.front().getTerminator()->getOperand(result), m_Constant()))
+      return size;
+    Value impossible = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::slt, size, constant(0));
+    return LLVM::SelectOp::create(b, loc, impossible, constant(-2), size);
+  };
   if (!isStep) {
     unsigned next = 1;
     int64_t position = 0;
     for (int64_t i = 0; i < outputs; ++i)
       for (int64_t size : cast<MemRefType>(entry.getArgumentTypes()[inputs + i]).getShape()) {
-        Value value = ShapedType::isDynamic(size) ? asI64(sizes.getResult(next++)) : constant(size);
+        Value value = ShapedType::isDynamic(size) ? announced(next++) : constant(size);
         LLVM::StoreOp::create(b, loc, value, at(function.getArgument(1), 8 * position++));
       }
   }

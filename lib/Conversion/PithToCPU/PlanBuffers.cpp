@@ -195,7 +195,7 @@ void Planner::place(SizeClass &sizeClass) {
   }
 }
 
-/// Sizes that data says may be negative, or so large that their products overflow.
+/// Sizes that follow from a caller's inputs may be negative, or so large that their products overflow.
 Value Planner::sizesArePossible() {
   Type f64 = b.getF64Type();
   auto number = [&](double value) -> Value {
@@ -231,7 +231,7 @@ void Planner::rewrite() {
     sizeClass.base = total;
     total = arith::AddIOp::create(b, loc, total, arith::MulIOp::create(b, loc, unit, index(sizeClass.bytes)));
   }
-  if (hoister.dependsOnData)
+  if (entry->getAttrOfType<StringAttr>(pith::kEntryAttr).getValue() != "step")
     total = arith::SelectOp::create(b, loc, sizesArePossible(), total, index(-1));
   Value workspace = entry.front().addArgument(MemRefType::get({ShapedType::kDynamic}, b.getI8Type()), loc);
   for (auto [number, sizeClass] : llvm::enumerate(classes))

@@ -101,10 +101,11 @@ typedef struct pith_exec_entry {
   const char *name;
   uint32_t kind;
   uint32_t reserved;
-  /* Returns the workspace bytes that `run` needs for this context (never negative). For INVOKE it
-   * also writes every output's dims, one output after the other, to output_dims; only
-   * inputs[i].dims is read for that, never data. A dimension of -1 depends on data: `run` asks for
-   * that output's memory itself, by `give_output`. Called by one thread before the team starts. */
+  /* Returns the workspace bytes that `run` needs for this context; a negative number when the inputs lead to a size
+   * that is negative or beyond any memory, and `run` must not be called. For INVOKE it also writes every output's
+   * dims, one output after the other, to output_dims. It reads inputs[i].dims, and single elements of integer
+   * inputs that sizes follow from. A dimension of -1 depends on data: `run` asks for that output's memory
+   * itself, by `give_output`; another negative one is impossible. Called by one thread before the team starts. */
   int64_t (*prepare)(const pith_exec_context *context, int64_t *output_dims);
   void (*run)(const pith_exec_context *context, uint32_t thread);
 } pith_exec_entry;

@@ -145,9 +145,12 @@ Status checkOutput(const Port &port, const int64_t *dims, const Bindings &bindin
     const bool known = value >= 0 || (!running && evaluate(port.dims[i], bindings, value));
     if (dims[i] == -1 && port.dims[i].size < 0 && !running)
       continue;
-    if (dims[i] < 0 || (known && dims[i] != value))
+    if (dims[i] < 0 && !known)
+      return failure(PITH_ERROR_EXECUTION, "output %s: the inputs lead to a negative size",
+                     describeDim(port, i).c_str());
+    if (known && dims[i] != value)
       return failure(PITH_ERROR_EXECUTION, "output %s: the code says %lld, the manifest %lld",
-                     describeDim(port, i).c_str(), (long long)dims[i], (long long)(known ? value : 0));
+                     describeDim(port, i).c_str(), (long long)dims[i], (long long)value);
   }
   return {};
 }

@@ -113,8 +113,8 @@ Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &cont
   context.team = team.get();
   const int64_t bytes = code.prepare(&context, outputDims);
   if (bytes < 0)
-    return failure(PITH_ERROR_EXECUTION, "entry \"%s\": the code asks for %lld bytes of workspace", code.name,
-                   (long long)bytes);
+    return failure(PITH_ERROR_EXECUTION,
+                   "entry \"%s\": the inputs lead to a size that is negative or beyond any memory", code.name);
   PITH_TRY(workspace.reserve(uint64_t(bytes), "workspace"));
   context.workspace = workspace.data();
   return {};
