@@ -130,11 +130,13 @@ public:
                         concatAll(k, {k.fsub(codesOf(k, word, 0x00ff00ff), offset),
                                       k.fsub(codesOf(k, high, 0x00ff00ff), offset)}),
                         element);
-    // (1024 + 16 c) / 16 - (64 + zero): exact in one rounding.
+    // (1024 + 16 c) / 16 - (64 + zero): exact with one rounding as with two.
     Value sixteenth = k.constant(k.vec(2, k.f16), 1.0 / 16);
     Value minus = halves(k, k.bitOr(shifted(k, zeros, 4), int64_t(int32_t(0xd400d400))));
     auto low = [&](Value w) { return k.fsub(codesOf(k, w, 0x000f000f), offset); };
-    auto up = [&](Value w) { return k.fma(codesOf(k, w, 0x00f000f0), sixteenth, minus); };
+    auto up = [&](Value w) {
+      return LLVM::FMulAddOp::create(k.b, k.loc, codesOf(k, w, 0x00f000f0), sixteenth, minus).getResult();
+    };
     return fromHalves(k, concatAll(k, {low(word), up(word), low(high), up(high)}), element);
   }
 

@@ -27,16 +27,16 @@ using pith::kernels::elementNames;
 mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, DictionaryAttr attribute,
                                           llvm::function_ref<InFlightDiagnostic()> emitError) {
   kernels::Reader r(attribute, emitError);
-  auto element = [&](StringRef name) { return r.choice<gpu::Element>(name, elementNames); };
+  auto element = [&](StringRef name) { return r.choice<pith::gpu::Element>(name, elementNames); };
   auto refused = [&](llvm::Error error) {
     if (!error)
       return false;
-    emitError() << "no kernel for " << toString(std::move(error));
+    emitError() << "no kernel for " << llvm::toString(std::move(error));
     return true;
   };
   StringRef kind = r.text("kind");
   if (kind == "linear") {
-    gpu::LinearSpec spec;
+    pith::gpu::LinearSpec spec;
     r.weights(spec.layout);
     r.fusion(spec);
     spec.input = element("input");
@@ -44,53 +44,53 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     spec.rowTile = r.number("row_tile", 1);
     if (r.failed || refused(spec.check()))
       return {};
-    return gpu::getOrCreateLinear(module, spec);
+    return pith::gpu::getOrCreateLinear(module, spec);
   }
   if (kind == "norm") {
-    gpu::NormSpec spec;
+    pith::gpu::NormSpec spec;
     r.norm(spec);
     spec.input = element("input");
     spec.output = element("output");
-    return r.failed ? mlir::gpu::GPUFuncOp() : gpu::getOrCreateNorm(module, spec);
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateNorm(module, spec);
   }
   if (kind == "embedding") {
-    gpu::EmbeddingSpec spec;
+    pith::gpu::EmbeddingSpec spec;
     r.weights(spec.layout);
     spec.scale = r.real("scale");
     spec.output = element("output");
     if (r.failed || refused(spec.layout.check()))
       return {};
-    return gpu::getOrCreateEmbedding(module, spec);
+    return pith::gpu::getOrCreateEmbedding(module, spec);
   }
   if (kind == "argmax") {
     int64_t n = r.number("n", 1);
-    return r.failed ? mlir::gpu::GPUFuncOp() : gpu::getOrCreateArgmax(module, n);
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateArgmax(module, n);
   }
   if (kind == "rope") {
-    gpu::RopeSpec spec;
+    pith::gpu::RopeSpec spec;
     r.rope(spec);
     spec.input = element("input");
     spec.output = element("output");
-    return r.failed ? mlir::gpu::GPUFuncOp() : gpu::getOrCreateRope(module, spec);
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateRope(module, spec);
   }
   if (kind == "kv_append") {
-    gpu::AppendSpec spec;
+    pith::gpu::AppendSpec spec;
     spec.cache = r.cache();
     spec.rotaryDim = r.number("rotary_dim");
     spec.interleaved = r.flag("interleaved");
     spec.input = element("input");
-    return r.failed ? mlir::gpu::GPUFuncOp() : gpu::getOrCreateKVAppend(module, spec);
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateKVAppend(module, spec);
   }
   if (kind == "attention" || kind == "attention_merge") {
-    gpu::AttentionSpec spec;
+    pith::gpu::AttentionSpec spec;
     r.attention(spec);
     spec.input = element("input");
     spec.output = element("output");
     spec.split = r.flag("split");
     if (r.failed || refused(spec.check()))
       return {};
-    return kind == "attention" ? gpu::getOrCreateAttention(module, spec)
-                               : gpu::getOrCreateAttentionMerge(module, spec);
+    return kind == "attention" ? pith::gpu::getOrCreateAttention(module, spec)
+                               : pith::gpu::getOrCreateAttentionMerge(module, spec);
   }
   if (!r.failed)
     emitError() << "no GPU kernel of kind '" << kind << "'";
@@ -102,9 +102,9 @@ struct BuildGPUKernels : pith::impl::BuildGPUKernelsBase<BuildGPUKernels> {
   using BuildGPUKernelsBase::BuildGPUKernelsBase;
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    llvm::Expected<SmallVector<gpu::Machine>> machines = gpu::parseTarget(target);
+    llvm::Expected<SmallVector<pith::gpu::Machine>> machines = pith::gpu::parseTarget(target);
     if (!machines) {
-      module.emitError(toString(machines.takeError()));
+      module.emitError(llvm::toString(machines.takeError()));
       return signalPassFailure();
     }
     SmallVector<func::FuncOp> declared;
@@ -124,8 +124,8 @@ struct BuildGPUKernels : pith::impl::BuildGPUKernelsBase<BuildGPUKernels> {
       mlir::gpu::GPUFuncOp kernel = buildGPUKernel(kernels, spec, [&] { return function.emitError(); });
       if (!kernel)
         return signalPassFailure();
-      int64_t shared = kernel->getAttrOfType<IntegerAttr>(gpu::kSharedBytesAttr).getInt();
-      for (const gpu::Machine &machine : *machines)
+      int64_t shared = kernel->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr).getInt();
+      for (const pith::gpu::Machine &machine : *machines)
         if (shared > machine.sharedBytes) {
           function.emitError("the kernel needs ")
               << shared << " bytes of shared memory; " << machine.name() << " has " << machine.sharedBytes;

@@ -18,9 +18,11 @@
 #include "pith/Target/NVVM/Target.h"
 #include "pith/Target/ROCDL/Target.h"
 #include "gtest/gtest.h"
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
+#include <iostream>
 #include <map>
 #include <sstream>
 
@@ -47,6 +49,18 @@ Table readTable() {
       table[line.substr(0, split)] = line.substr(split + 2);
   }
   return table;
+}
+
+/// Another ptxas takes other registers: the table is that of one version.
+bool isTableVersion(const std::string &ptxas) {
+  std::FILE *out = popen(("'" + ptxas + "' --version").c_str(), "r");
+  if (!out)
+    return false;
+  std::string text;
+  for (char buffer[256]; std::fgets(buffer, sizeof buffer, out);)
+    text += buffer;
+  pclose(out);
+  return text.find("V13.0.88") != std::string::npos;
 }
 
 class Assemble : public testing::TestWithParam<Machine> {
@@ -77,6 +91,11 @@ TEST_P(Assemble, AllKernels) {
   std::string ptxas = pith::nvvm::findPtxas();
   if (machine.vendor == Vendor::CUDA && ptxas.empty())
     std::cerr << "SKIPPED: no ptxas; PTX for " << machine.chip.str() << " is emitted, not assembled\n";
+  bool compare = !write;
+  if (machine.vendor == Vendor::CUDA && !ptxas.empty() && !isTableVersion(ptxas)) {
+    std::cerr << "SKIPPED: the table is that of ptxas 13.0.88; registers are not compared\n";
+    compare = false;
+  }
   for (const NamedKernel &kernel : allKernels()) {
     SCOPED_TRACE(kernel.name);
     mlir::gpu::GPUModuleOp kernels = build(kernel);
@@ -116,7 +135,7 @@ TEST_P(Assemble, AllKernels) {
       EXPECT_FALSE(spills) << use.str();
     std::string key = machine.chip.str() + " " + kernel.name;
     written[key] = use.str();
-    if (!write)
+    if (compare)
       EXPECT_EQ(table[key], use.str()) << "if this is meant, run with PITH_WRITE_TABLE=1";
   }
   if (!write)
@@ -124,7 +143,7 @@ TEST_P(Assemble, AllKernels) {
   for (const auto &[key, value] : written)
     table[key] = value;
   std::ofstream out(tablePath);
-  out << "# What ptxas 13.0 and LLVM 22.1 say that each kernel takes; checked by PithGPUAssembleTest.\n";
+  out << "# What ptxas 13.0.88 and LLVM 22.1.8 say that each kernel takes; checked by PithGPUAssembleTest.\n";
   for (const auto &[key, value] : table)
     out << key << ": " << value << "\n";
 }
