@@ -3,7 +3,7 @@
 
 // CHECK-LABEL: linear_f16_8192x8192
 // CHECK-COUNT-4: global_load_dwordx4
-// CHECK: ds_swizzle_b32 {{.*}} swizzle(SWAP,16)
+// CHECK: ds_swizzle_b32 {{.*}}swizzle(SWAP,16)
 // CHECK: s_barrier
 
 // CHECK-LABEL: linear_int4_8192x8192
