@@ -87,9 +87,9 @@ private:
 };
 
 /// out [valueDim] for one query row of one head at position `p`.
-inline std::vector<double> referenceAttention(const AttentionSpec &spec, const PagedSequence &sequence,
-                                              const float *q, int64_t head, int64_t p, const float *sinks,
-                                              const float *slopes) {
+template <typename Sequence>
+std::vector<double> referenceAttention(const AttentionSpec &spec, const Sequence &sequence, const float *q,
+                                       int64_t head, int64_t p, const float *sinks, const float *slopes) {
   const CacheLayout &cache = spec.cache;
   int64_t kvHead = head / (spec.heads / cache.kvHeads);
   int64_t first = spec.window > 0 ? std::max<int64_t>(0, p - spec.window + 1) : 0;
