@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Commands.h"
+#include "Encoder.h"
 #include "Options.h"
 #include "Text.h"
 #include "llvm/ADT/STLExtras.h"
@@ -22,6 +23,8 @@ static ModelFlags flags(sub);
 static cl::opt<std::string> tokenizerPath("tokenizer", cl::Required, cl::sub(sub), cl::desc("tokenizer.json"));
 static cl::opt<std::string> prompt("prompt", cl::sub(sub), cl::desc("the text to continue"));
 static cl::opt<std::string> promptFile("prompt-file", cl::sub(sub), cl::desc("file with the text to continue"));
+static cl::opt<std::string> encoderPath("encoder", cl::sub(sub), cl::desc("the model's encoder: it reads the prompt, and the model's text begins anew"));
+static cl::opt<int> startToken("start-token", cl::sub(sub), cl::init(-1), cl::desc("with --encoder: the token that the text begins with (default: the tokenizer's)"));
 static cl::opt<unsigned> newTokens("n", cl::sub(sub), cl::init(64), cl::desc("tokens to generate at most"));
 static cl::opt<float> temperature("temperature", cl::sub(sub), cl::init(0), cl::desc("0 (default): always the most likely token"));
 static cl::opt<unsigned> topK("top-k", cl::sub(sub), cl::init(0), cl::desc("only the k most likely tokens"));
@@ -70,6 +73,20 @@ int run() {
   std::vector<int32_t> tokens;
   if (!tokenizer || !encode(tokenizer, text, tokens))
     return 1;
+  std::vector<int32_t> source;
+  if (!encoderPath.empty()) {
+    source.swap(tokens);
+    if (source.empty()) {
+      errs() << "pith: --prompt: the text for the encoder is empty\n";
+      return 2;
+    }
+    if (startToken >= 0)
+      tokens.push_back(startToken);
+    else if (pith_tokenizer_begin_id(tokenizer.get()) < 0) {
+      errs() << "pith: --start-token: needed, because the tokenizer has no begin-of-text token\n";
+      return 2;
+    }
+  }
   if (tokens.empty()) {
     if (int32_t begin = pith_tokenizer_begin_id(tokenizer.get()); begin >= 0)
       tokens.push_back(begin);
@@ -79,9 +96,20 @@ int run() {
     }
   }
 
-  Model model;
-  if (!model.open(flags.get()))
+  Model model, encoder;
+  ModelOptions modelOptions = flags.get(), encoderOptions = modelOptions;
+  encoderOptions.path = encoderPath;
+  if (!encoderPath.empty() && !encoder.open(encoderOptions))
     return 1;
+  if (!model.open(modelOptions))
+    return 1;
+  const bool isConditioned = pith_module_supports(model.module, PITH_CAN_CONDITION, nullptr);
+  if (isConditioned != !encoderPath.empty()) {
+    errs() << "pith: --encoder: "
+           << (isConditioned ? "needed, because the model is conditioned on an encoder's output\n"
+                             : "the model takes no encoder's output\n");
+    return 2;
+  }
   std::vector<int32_t> ends = endTokens(model, tokenizer);
   pith_error error = PITH_INIT(pith_error);
   Handles handles;
@@ -106,10 +134,15 @@ int run() {
     return 1;
   }
 
-  size_t promptTokens = tokens.size(), generated = 0;
+  size_t promptTokens = tokens.size() + source.size(), generated = 0;
   double promptSeconds = 0;
   Clock::time_point begin = Clock::now();
-  if (!printIds)
+  std::string encoderError;
+  if (!source.empty() && !conditionOn(encoder, source, handles.sequence, encoderError)) {
+    errs() << "pith: " << encoderPath << ": " << encoderError << "\n";
+    return 1;
+  }
+  if (!printIds && source.empty())
     outs() << text;
   while (generated < newTokens) {
     pith_lane lane = PITH_INIT(pith_lane);

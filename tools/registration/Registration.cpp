@@ -10,9 +10,12 @@
 #include "mlir/InitAllExtensions.h"
 #include "mlir/InitAllPasses.h"
 #include "mlir/Pass/PassRegistry.h"
+#include "pith/Codegen/GPU/Passes.h"
 #include "pith/Conversion/Passes.h"
+#include "pith/Conversion/PithToGPU/Passes.h"
 #include "pith/Dialect/Pith/Transforms/Passes.h"
 #include "pith/Driver/Driver.h"
+#include "pith/Target/Passes.h"
 
 void pith::registerAllDialects(mlir::DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
@@ -24,6 +27,9 @@ void pith::registerAllPasses() {
   mlir::registerAllPasses();
   registerPithTransformsPasses();
   registerPithConversionPasses();
+  registerPithToGPUPasses();
+  registerPithCodegenGPUPasses();
+  registerPithTargetPasses();
   registerConversionPipelines();
   static mlir::PassPipelineRegistration<> raise("pith-raise",
                                                 "the phase raise: tensors to blocks, attention and state",

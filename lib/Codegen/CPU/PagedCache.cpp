@@ -11,10 +11,6 @@
 using namespace mlir;
 using namespace pith::cpu;
 
-int64_t pith::cpu::elementBytes(CacheLayout::Element element) {
-  return element == CacheLayout::Element::F32 ? 4 : 2;
-}
-
 Type pith::cpu::elementType(KernelBuilder &k, CacheLayout::Element element) {
   switch (element) {
   case CacheLayout::Element::F32:
@@ -26,8 +22,6 @@ Type pith::cpu::elementType(KernelBuilder &k, CacheLayout::Element element) {
   }
   return k.f32;
 }
-
-int64_t CacheLayout::headBytes() const { return pageTokens * (headDim + valueDim) * elementBytes(element); }
 
 std::string pith::cpu::nameOf(const CacheLayout &cache) {
   const char *element = cache.element == CacheLayout::Element::F32   ? "f32"

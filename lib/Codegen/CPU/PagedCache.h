@@ -28,7 +28,7 @@ mlir::Value emitHeadInPage(KernelBuilder &k, const CacheLayout &cache, const Lan
 /// Keys stand in groups of 16 tokens, [headDim][16].
 inline constexpr int64_t keyGroup = 16;
 
-int64_t elementBytes(CacheLayout::Element element);
+using kernels::elementBytes;
 mlir::Type elementType(KernelBuilder &k, CacheLayout::Element element);
 inline int64_t keyBytes(const CacheLayout &cache) {
   return CacheLayout::pageTokens * cache.headDim * elementBytes(cache.element);

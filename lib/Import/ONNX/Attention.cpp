@@ -66,6 +66,7 @@ std::optional<Tensor> pith::onnx::attend(Node &node, AttentionParts parts) {
     node.error() << "attribute 'softcap' must not be negative, found " << double(parts.softcap);
     return std::nullopt;
   }
+  parts.softcap = std::fabs(parts.softcap); // -0 is none, too
   Tensor mask = parts.keep;
   if (parts.bias.value) {
     mask = im.castTo(parts.bias, builder.getF32Type());

@@ -68,8 +68,8 @@ static LogicalResult embedLayerNormalization(Node &node) {
   for (size_t i : {Ids, SegmentIds, Mask, PositionIds})
     if (!node.needInteger(i))
       return failure();
-  for (size_t i : {Ids, Words, Positions})
-    if (!node.in(i) || node.in(i)->rank() != 2)
+  for (size_t i : {Ids, Words, Positions, Mask})
+    if (i == Mask ? node.in(i) && node.in(i)->rank() != 2 : !node.in(i) || node.in(i)->rank() != 2)
       return node.fail("input " + Twine(i) + " must be a matrix, found " + describe(im, node.in(i)));
   if (!node.in(SegmentIds) != !node.in(Segments))
     return node.fail("segment_ids and segment_embedding must both be given, or neither");

@@ -318,7 +318,7 @@ static LogicalResult scanOp(Node &node) {
   if (batched && node.in(0))
     return node.fail("input 0, lengths of sequences, is not supported");
   ArrayRef<Val *> inputs = ArrayRef<Val *>(node.inputs).drop_front(batched ? std::min<size_t>(1, node.inputs.size()) : 0);
-  int64_t scanned = node.getInt("num_scan_inputs", 0);
+  int64_t scanned = node.getSmallInt("num_scan_inputs", 0);
   if (scanned < 1 || scanned > int64_t(inputs.size()) || llvm::is_contained(inputs, nullptr))
     return node.fail("it scans " + Twine(scanned) + " of its " + Twine(inputs.size()) + " inputs");
   size_t states = inputs.size() - scanned;

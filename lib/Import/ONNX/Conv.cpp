@@ -102,7 +102,7 @@ std::optional<Tensor> pith::onnx::convolve(Node &node, Tensor x, const Tensor &w
     if (elements > 4096)
       return refuse("kernels of more than 4096 elements are not supported, found " + filters);
   }
-  int64_t groups = node.getInt("group", 1), count = fixed[0], channels = fixed[1];
+  int64_t groups = node.getSmallInt("group", 1), count = fixed[0], channels = fixed[1];
   if (groups < 1 || count % groups || !im.symbols.assumeEqual(x.shape[1], Expr(groups) * Expr(channels)))
     return refuse("input " + im.symbols.print(x.shape) + " does not fit filters " + filters + " in " + Twine(groups) +
                   " groups");

@@ -87,8 +87,12 @@ static bool readSizes(Node &node, ArrayRef<Expr> from, Windows &windows, Shape &
   // Some files give batch and channels too.
   if (wanted && wanted->size() == rank + 2)
     wanted->erase(wanted->begin(), wanted->begin() + 2);
-  if (extra.size() != rank || (wanted && wanted->size() != rank)) {
-    node.error() << "attributes 'output_padding' and 'output_shape' must have " << rank << " entries";
+  auto fits = [&](ArrayRef<int64_t> list) {
+    return list.size() == rank && llvm::all_of(list, [](int64_t i) { return i >= 0 && i < (int64_t(1) << 31); });
+  };
+  if (!fits(extra) || (wanted && !fits(*wanted))) {
+    node.error() << "attributes 'output_padding' and 'output_shape' must have " << rank
+                 << " entries that are not negative";
     return false;
   }
   std::string mode = node.getString("auto_pad", "NOTSET");
@@ -122,7 +126,7 @@ static LogicalResult convTranspose(Node &node) {
   if (!windows || !readSizes(node, ArrayRef<Expr>(source->shape).drop_front(2), *windows, sizes))
     return failure();
   windows->output.assign(source->shape.begin() + 2, source->shape.end());
-  int64_t groups = node.getInt("group", 1);
+  int64_t groups = node.getSmallInt("group", 1);
   std::optional<int64_t> channels = im.symbols.normalize(filters->shape[0]).constant();
   std::optional<int64_t> each = im.symbols.normalize(filters->shape[1]).constant();
   if (!channels || !each || groups < 1 || *channels % groups || !im.symbols.assumeEqual(source->shape[1], *channels))

@@ -39,8 +39,8 @@ static bool refuseForms(Node &node) {
 /// Query, key and value, token-major, from separate or packed inputs.
 static bool readProjections(Node &node, AttentionParts &parts, int64_t &headDim) {
   Importer &im = node.im;
-  parts.heads = node.getInt("num_heads", 0);
-  parts.kvHeads = node.getInt("kv_num_heads", 0);
+  parts.heads = node.getSmallInt("num_heads", 0);
+  parts.kvHeads = node.getSmallInt("kv_num_heads", 0);
   Tensor query = im.tensor(node.in(InQuery));
   int64_t width = query.rank() == 3 ? im.symbols.normalize(query.shape[2]).constant().value_or(0) : 0;
   bool packed = !node.in(InKey) && !node.in(InValue);
@@ -196,6 +196,8 @@ static LogicalResult groupQueryAttention(Node &node) {
       parts.bias.shape[3] = length;
     }
   }
+  if (!node.needFloat(InHeadSink))
+    return failure();
   if (node.in(InHeadSink))
     parts.sinks = im.reshape(im.tensor(node.in(InHeadSink)), {parts.heads});
   else if (node.getInt("smooth_softmax", 0) > 0)

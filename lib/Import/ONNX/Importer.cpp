@@ -139,6 +139,10 @@ void Importer::importNode(Node &node) {
     node.error() << "this op is supported from opset " << kOldestOpset << " on";
     return;
   }
+  if (handler && node.results.empty()) {
+    node.error() << "has no outputs";
+    return;
+  }
   for (Val *val : node.inputs)
     if (val && val->broken) {
       node.failed = true; // reported where it broke

@@ -207,6 +207,8 @@ public:
   bool failed = false;
   /// Subgraphs and functions nest at most this deep.
   static constexpr unsigned kMaxDepth = 16;
+  /// A tensor has at most this many elements, which keeps byte counts within 64 bits.
+  static constexpr int64_t kMaxElements = int64_t(1) << 50;
 
   /// While code is written inside an operation's region, sizes that it asks for are computed before the operation.
   class Inside {

@@ -94,7 +94,7 @@ static LogicalResult gatherND(Node &node) {
   Importer &im = node.im;
   if (!node.arity(2, 2) || !node.needInteger(1))
     return failure();
-  int64_t batchDims = node.getInt("batch_dims", 0);
+  int64_t batchDims = node.getSmallInt("batch_dims", 0);
   std::optional<int64_t> length = tupleLength(node, batchDims);
   if (!length)
     return failure();

@@ -7,6 +7,8 @@
 
 #include "Node.h"
 #include "llvm/Support/JSON.h"
+#include "llvm/Support/MathExtras.h"
+#include <algorithm>
 
 using namespace mlir;
 using namespace pith;
@@ -24,6 +26,15 @@ static DictionaryAttr describeValue(OpBuilder &builder, StringRef name, ArrayRef
 static bool plainName(StringRef text) {
   return !text.empty() && llvm::all_of(text, [](char c) { return llvm::isAlnum(c) || c == '_' || c == '.'; }) &&
          !llvm::isDigit(text.front());
+}
+
+/// The limit of typeOf.
+static bool isHuge(const proto::TensorShapeProto &shape) {
+  int64_t product = 1;
+  for (const DimProto &dim : shape.dim())
+    if (llvm::MulOverflow(product, std::max<int64_t>(dim.dim_value(), 1), product) || product > Importer::kMaxElements)
+      return true;
+  return false;
 }
 
 bool Importer::readInputs(Scope &scope) {
@@ -57,6 +68,8 @@ bool Importer::readInputs(Scope &scope) {
       report(input.name()) << "has no shape; at least its rank must be known";
     else if (input.type().tensor_type().shape().dim_size() > 32)
       report(input.name()) << "has more than 32 dimensions";
+    else if (isHuge(input.type().tensor_type().shape()))
+      report(input.name()) << "has too many elements";
     else if (llvm::any_of(inputs, [&](auto *other) { return other->name() == input.name(); }))
       report(input.name()) << "is listed twice";
     else

@@ -33,14 +33,14 @@ static LogicalResult linearAttention(Node &node) {
   if (!node.in(4) == gated || !node.in(5) == delta)
     return node.fail("update_rule '" + rule + "' takes " + (gated ? "a" : "no") + " decay and " +
                      (delta ? "a" : "no") + " beta");
-  int64_t heads = node.getInt("q_num_heads", 0), states = node.getInt("kv_num_heads", 0);
+  int64_t heads = node.getSmallInt("q_num_heads", 0), states = node.getSmallInt("kv_num_heads", 0);
   if (heads < 1 || states < 1 || heads % states)
     return node.fail("q_num_heads must be a multiple of kv_num_heads, found " + Twine(heads) + " and " + Twine(states));
   Type f32 = im.builder.getF32Type();
   // [batch, tokens, heads, width]
   auto split = [&](size_t i, int64_t count) -> std::optional<Tensor> {
     Val *val = node.in(i);
-    std::optional<Expr> width = val->rank() == 3
+    std::optional<Expr> width = val->rank() == 3 && node.in(0)->rank() == 3
                                     ? im.symbols.exactDiv(im.symbols.normalize(val->shape[2]), count)
                                     : std::nullopt;
     bool fits = width && im.symbols.assumeEqual(val->shape[0], node.in(0)->shape[0]) &&
@@ -54,13 +54,16 @@ static LogicalResult linearAttention(Node &node) {
   std::optional<Tensor> q = split(0, heads), k = split(1, states), v = split(2, states), g, b;
   if (!q || !k || !v || (gated && !(g = split(4, states))))
     return failure();
-  if (delta && !(b = split(5, im.symbols.normalize(node.in(5)->shape.back()).isConstant(1) ? 1 : states)))
+  auto isOne = [&](const Shape &shape) { return !shape.empty() && im.symbols.normalize(shape.back()).isConstant(1); };
+  if (delta && !(b = split(5, isOne(node.in(5)->shape) ? 1 : states)))
     return failure();
   Expr batch = q->shape[0], tokens = q->shape[1], keys = k->shape[3], values = v->shape[3];
   std::optional<int64_t> width = im.symbols.normalize(q->shape[3]).constant();
   if (!width || !im.symbols.assumeEqual(keys, *width))
     return node.fail("queries and keys must have one constant width, found " + describe(im, node.in(0)) + " and " +
                      describe(im, node.in(1)));
+  if (gated && !im.symbols.normalize(g->shape[3]).isConstant(1) && !im.symbols.assumeEqual(g->shape[3], keys))
+    return node.fail("decay must have one value per head or per channel of the keys, found " + describe(im, node.in(4)));
   double scale = node.getFloat("scale", 0);
   if (scale == 0)
     scale = 1 / std::sqrt(double(*width));

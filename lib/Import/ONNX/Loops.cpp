@@ -243,6 +243,10 @@ void RunLoop::emitFor() {
     Value stack = loop.getRegionIterArgs()[initial.size() + k];
     SmallVector<int64_t> shape(cast<RankedTensorType>(stack.getType()).getShape());
     shape[0] = 1;
+    if (llvm::is_contained(shape, 0)) { // upstream's op does not allow an offset in a dimension of size 0
+      yielded.push_back(stack);
+      continue;
+    }
     yielded.push_back(tensor::InsertSliceOp::create(im.builder, im.loc,
                                                     fit(row.value, RankedTensorType::get(shape, row.element())), stack,
                                                     offsets, sizes[k], strides));

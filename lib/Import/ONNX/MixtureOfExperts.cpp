@@ -45,7 +45,7 @@ private:
 
 /// The weight of every expert for every token [tokens, experts].
 std::optional<Tensor> Experts::route(const Tensor &logits, const Tensor *mixing) {
-  int64_t chosen = node.getInt("k", 1);
+  int64_t chosen = node.getSmallInt("k", 1);
   if (chosen < 1 || chosen > experts) {
     node.error() << "k must be 1 to " << experts << ", found " << chosen;
     return std::nullopt;
@@ -82,7 +82,7 @@ std::optional<Tensor> Experts::apply(const Tensor &x, const Layer &layer, int64_
   int64_t channels = im.symbols.normalize(x.shape[1]).constant().value_or(0), rows = fixed(weights, 1);
   std::optional<Tensor> y;
   if (quantized) {
-    int64_t bits = node.getInt((name + "_expert_weight_bits").str(), node.getInt("expert_weight_bits", 4));
+    int64_t bits = node.getSmallInt((name + "_expert_weight_bits").str(), node.getSmallInt("expert_weight_bits", 4));
     QuantizedPieces pieces{weights->init, node.in(layer.scales) ? node.in(layer.scales)->init : nullptr,
                            node.in(layer.zeros) ? node.in(layer.zeros)->init : nullptr};
     if (!pieces.data || !pieces.scales || (node.in(layer.zeros) && !pieces.zeros)) {
@@ -199,7 +199,7 @@ LogicalResult Experts::run() {
         return node.fail("input " + Twine(i) + " is not supported for experts of integers");
     if (node.getInt("weights_prepacked", 0) > 0)
       return node.fail("weights packed for another machine (weights_prepacked) are not supported");
-    block = node.getInt("block_size", 0);
+    block = node.getSmallInt("block_size", 0);
     if (block < 0)
       return node.fail("block_size must not be negative, found " + Twine(block));
   }

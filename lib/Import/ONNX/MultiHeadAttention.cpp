@@ -64,6 +64,8 @@ static std::optional<Tensor> readPadding(Node &node, size_t i, const Expr &batch
     }
     return keep;
   }
+  if (mask.rank() < 2 || mask.rank() > 4)
+    return refuse();
   Tensor keep = im.compare(arith::CmpIPredicate::sgt, mask, im.splatInt(i64, 0, mask.shape));
   Shape shape{keep.shape[0], 1, 1, keep.shape.back()};
   if (keep.rank() == 3) {
@@ -71,8 +73,6 @@ static std::optional<Tensor> readPadding(Node &node, size_t i, const Expr &batch
   } else if (keep.rank() == 4) { // for all positions: the queries' rows, the keys' columns
     keep = im.slice(keep, {0, 0, past, 0}, {keep.shape[0], keep.shape[1], queries, keys});
     shape = keep.shape;
-  } else if (keep.rank() != 2) {
-    return refuse();
   }
   if ((!buffer && !im.symbols.assumeEqual(shape[3], keys)) || (!shape[2].isConstant(1) && !im.symbols.assumeEqual(shape[2], queries)))
     return refuse();
@@ -185,7 +185,7 @@ static LogicalResult multiHeadAttention(Node &node) {
   if (!node.in(at.pastKey) != !node.in(at.pastValue))
     return node.fail("past_key and past_value must both be given, or neither");
   AttentionParts parts;
-  parts.heads = parts.kvHeads = node.getInt("num_heads", 0);
+  parts.heads = parts.kvHeads = node.getSmallInt("num_heads", 0);
   parts.scale = node.getFloat("scale", 0);
   if (parts.heads < 1 || parts.heads > (1 << 20))
     return node.fail("num_heads must be positive, found " + Twine(parts.heads));
@@ -294,7 +294,7 @@ static LogicalResult projectedAttention(Node &node) {
   if (node.in(PastLength) || node.getInt("past_present_share_buffer", 0))
     return node.fail("a shared cache buffer is not supported");
   AttentionParts parts;
-  parts.heads = parts.kvHeads = node.getInt("num_heads", 0);
+  parts.heads = parts.kvHeads = node.getSmallInt("num_heads", 0);
   parts.scale = node.getFloat("scale", 0);
   Tensor x = im.tensor(node.in(Input)), weights = im.tensor(node.in(Weights));
   std::optional<int64_t> width = weights.rank() == 2 ? im.symbols.normalize(weights.shape[1]).constant() : std::nullopt;

@@ -137,6 +137,15 @@ int64_t Node::getInt(StringRef name, int64_t otherwise) {
   return otherwise;
 }
 
+int64_t Node::getSmallInt(StringRef name, int64_t otherwise) {
+  constexpr int64_t kMost = 1 << 24;
+  int64_t value = getInt(name, otherwise);
+  if (value >= -kMost && value <= kMost)
+    return value;
+  error() << "attribute '" << name << "' is out of range, found " << value;
+  return otherwise;
+}
+
 float Node::getFloat(StringRef name, float otherwise) {
   const proto::AttributeProto *found = attribute(name);
   if (!found)

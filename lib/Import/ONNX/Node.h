@@ -62,6 +62,8 @@ public:
   const proto::GraphProto *graph(llvm::StringRef name);
   bool has(llvm::StringRef name) { return attribute(name); }
   int64_t getInt(llvm::StringRef name, int64_t otherwise);
+  /// One that is computed with, such as a number of heads; reports numbers beyond 2^24.
+  int64_t getSmallInt(llvm::StringRef name, int64_t otherwise);
   float getFloat(llvm::StringRef name, float otherwise);
   std::string getString(llvm::StringRef name, llvm::StringRef otherwise);
   std::optional<llvm::SmallVector<int64_t>> getInts(llvm::StringRef name);

@@ -103,7 +103,7 @@ static LogicalResult groupNormalization(Node &node) {
     return failure();
   Tensor x = widen(im, im.tensor(node.in(0)));
   ArrayRef<Expr> sizes = ArrayRef(x.shape).drop_front(2);
-  Expr groups = Instance ? x.shape[1] : Expr(node.getInt("num_groups", 0));
+  Expr groups = Instance ? x.shape[1] : Expr(node.getSmallInt("num_groups", 0));
   std::optional<Expr> each = Instance ? Expr(1) : im.symbols.exactDiv(im.symbols.normalize(x.shape[1]), groups);
   if (!each)
     return node.fail("the channels of " + describe(im, node.in(0)) + " cannot be divided into " +
@@ -128,7 +128,7 @@ static LogicalResult localResponse(Node &node) {
   Importer &im = node.im;
   if (!node.arity(1, 1) || !hasChannels(node))
     return failure();
-  int64_t size = node.getInt("size", 0);
+  int64_t size = node.getSmallInt("size", 0);
   if (size < 1 || size > 4096)
     return node.fail("attribute 'size' must be positive, found " + Twine(size));
   Tensor x = widen(im, im.tensor(node.in(0)));

@@ -121,7 +121,7 @@ static LogicalResult quantizeLinear(Node &node) {
   if (!precision)
     precision = isFloat(scaleType) ? scaleType : isFloat(from) ? from : int32_t(Float);
 
-  int64_t axis = node.getInt("axis", 1), block = node.getInt("block_size", 0);
+  int64_t axis = node.getInt("axis", 1), block = node.getSmallInt("block_size", 0);
   Tensor x = im.cast(im.tensor(node.in(X)), from, precision);
   std::optional<Tensor> scale =
       spread(node, Scale, im.cast(im.tensor(node.in(Scale)), scaleType, precision), x.shape, axis, block);
@@ -191,7 +191,7 @@ static LogicalResult dequantizeLinear(Node &node) {
   if (!to)
     to = isFloat(scaleType) ? scaleType : int32_t(Float);
   std::optional<Tensor> y =
-      dequantize(node, {X, Scale, Zero}, node.getInt("axis", 1), node.getInt("block_size", 0), to);
+      dequantize(node, {X, Scale, Zero}, node.getInt("axis", 1), node.getSmallInt("block_size", 0), to);
   return y ? node.done(node.im.make(to, *y)) : failure();
 }
 

@@ -162,11 +162,12 @@ static LogicalResult qLinearConcat(Node &node) {
     std::optional<Tensor> part = real(node, i);
     if (!part)
       return failure();
-    for (int64_t k = 0; k < part->rank(); ++k)
-      if (!parts.empty() && (part->rank() != parts[0].rank() ||
-                             (k != *axis && !im.symbols.assumeEqual(part->shape[k], parts[0].shape[k]))))
-        return node.fail("input " + Twine(i) + " " + describe(im, node.in(i)) + " does not fit " +
-                         describe(im, node.in(2)));
+    bool fits = int64_t(part->rank()) == node.in(2)->rank();
+    for (int64_t k = 0; fits && !parts.empty() && k < part->rank(); ++k)
+      fits = k == *axis || im.symbols.assumeEqual(part->shape[k], parts[0].shape[k]);
+    if (!fits)
+      return node.fail("input " + Twine(i) + " " + describe(im, node.in(i)) + " does not fit " +
+                       describe(im, node.in(2)));
     parts.push_back(*part);
   }
   return axis ? quantized(node, im.concat(parts, *axis), 0, node.in(2)->type) : failure();

@@ -108,8 +108,8 @@ static LogicalResult matMulNBits(Node &node) {
   Importer &im = node.im;
   if (!node.arity(3, 6) || !node.needFloat(A))
     return failure();
-  int64_t k = node.getInt("K", 0), n = node.getInt("N", 0), bits = node.getInt("bits", 4);
-  int64_t block = node.getInt("block_size", 0);
+  int64_t k = node.getInt("K", 0), n = node.getInt("N", 0), bits = node.getSmallInt("bits", 4);
+  int64_t block = node.getSmallInt("block_size", 0);
   if (node.in(GroupIndex)) {
     std::optional<SmallVector<int64_t>> groups;
     bool identity = node.in(GroupIndex)->init && node.in(GroupIndex)->type == Int32 && block > 0;
@@ -171,7 +171,7 @@ static LogicalResult gatherBlockQuantized(Node &node) {
   Importer &im = node.im;
   if (!node.arity(3, 4) || !node.needInteger(Indices))
     return failure();
-  int64_t bits = node.getInt("bits", 4), block = node.getInt("block_size", 128);
+  int64_t bits = node.getSmallInt("bits", 4), block = node.getSmallInt("block_size", 128);
   Val *data = node.in(Data);
   std::optional<int64_t> gatherAxis = node.axis(node.getInt("gather_axis", 0), data->rank());
   std::optional<int64_t> blockAxis = node.axis(node.getInt("quantize_axis", 1), data->rank());

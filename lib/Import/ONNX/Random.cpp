@@ -108,7 +108,7 @@ static LogicalResult multinomial(Node &node) {
   if (!node.arity(1, 1) || !node.needFloat(0))
     return failure();
   int32_t type = node.getInt("dtype", Int32);
-  int64_t samples = node.getInt("sample_size", 1);
+  int64_t samples = node.getSmallInt("sample_size", 1);
   if ((type != Int32 && type != Int64) || node.in(0)->rank() != 2 || samples < 1)
     return node.fail("expected [batch, classes], a positive sample_size, and i32 or i64 as dtype; found " +
                      describe(im, node.in(0)));

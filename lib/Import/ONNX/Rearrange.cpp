@@ -23,7 +23,7 @@ static LogicalResult depthAndSpace(Node &node) {
   if (!node.arity(1, 1))
     return failure();
   Val *source = node.in(0);
-  int64_t block = node.getInt("blocksize", 0);
+  int64_t block = node.getSmallInt("blocksize", 0);
   std::string mode = node.getString("mode", "DCR");
   if (source->rank() != 4 || block < 1 || (mode != "DCR" && mode != "CRD"))
     return node.fail("expected [batch, channels, height, width], a positive blocksize and mode DCR or CRD, found " +

@@ -97,7 +97,7 @@ bool Resizer::readSizes() {
   }
   size_t number = axes.size();
   auto isList = [&](Val *val, size_t length, bool floats) {
-    if (!val || (val->rank() == 1 && im.count(val->shape).isConstant(length) && isFloat(val->type) == floats))
+    if (!val || (val->rank() == 1 && im.count(val->shape).isConstant(length) && (floats ? isFloat(val->type) : isInteger(val->type))))
       return true;
     node.error() << "expected " << length << (floats ? " floats" : " integers") << ", found " << describe(im, val);
     return false;
@@ -117,6 +117,10 @@ bool Resizer::readSizes() {
   }
   auto length = [&](size_t n) { return Scalar::index(im, source[axes[n]]).to(f64); };
   const Shape *wanted = sizes && !scales ? im.elements(sizes) : nullptr;
+  if (sizes && !scales && !wanted) {
+    node.error() << "has more than 64 sizes";
+    return false;
+  }
   DenseElementsAttr known;
   if (scales) {
     if (scales->init)
@@ -163,7 +167,7 @@ bool Resizer::readSizes() {
       if (s.identity)
         s.size = from;
       else if (constant && from.constant())
-        s.size = int64_t(std::floor(double(*from.constant()) * *constant));
+        s.size = toInteger(std::floor(double(*from.constant()) * *constant));
       else
         s.size = sizeOf((length(n) * s.scale).call<math::FloorOp>());
     }

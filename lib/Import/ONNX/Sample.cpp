@@ -160,7 +160,7 @@ static LogicalResult affineGrid(Node &node) {
   Tensor theta = im.tensor(node.in(0));
   const Shape *size = node.in(1)->rank() == 1 ? im.elements(node.in(1)) : nullptr;
   std::optional<int64_t> rows = theta.rank() == 3 ? im.symbols.normalize(theta.shape[1]).constant() : std::nullopt;
-  if (!size || !rows || int64_t(size->size()) != *rows + 2 || !im.symbols.assumeEqual(theta.shape[2], *rows + 1))
+  if (!size || !rows || int64_t(size->size()) - 2 != *rows || !im.symbols.assumeEqual(theta.shape[2], *rows + 1))
     return node.fail("expected matrices [batch, rank, rank + 1] and rank + 2 sizes, found " +
                      describe(im, node.in(0)) + " and " + describe(im, node.in(1)));
   int64_t rank = *rows;
@@ -224,8 +224,8 @@ static LogicalResult roiAlign(Node &node) {
   if ((how != "avg" && how != "max") || (coordinates != "half_pixel" && coordinates != "output_half_pixel"))
     return node.fail("mode '" + how + "' or coordinate_transformation_mode '" + coordinates + "' is unknown");
   bool half = coordinates == "half_pixel", average = how == "avg";
-  int64_t output[2] = {node.getInt("output_height", 1), node.getInt("output_width", 1)};
-  int64_t samples = node.getInt("sampling_ratio", 0);
+  int64_t output[2] = {node.getSmallInt("output_height", 1), node.getSmallInt("output_width", 1)};
+  int64_t samples = node.getSmallInt("sampling_ratio", 0);
   double scale = node.getFloat("spatial_scale", 1);
   if (output[0] < 1 || output[1] < 1 || samples < 0)
     return node.fail("output_height, output_width and sampling_ratio must not be negative");
@@ -327,7 +327,7 @@ static LogicalResult deformConv(Node &node) {
       kernel ? Windows::read(node, *kernel, ArrayRef<Expr>(x.shape).drop_front(2)) : std::nullopt;
   if (!windows)
     return failure();
-  int64_t groups = node.getInt("group", 1), moved = node.getInt("offset_group", 1), elements = windows->elements();
+  int64_t groups = node.getSmallInt("group", 1), moved = node.getSmallInt("offset_group", 1), elements = windows->elements();
   std::optional<int64_t> channels = im.symbols.normalize(filters.shape[1]).constant();
   std::optional<int64_t> count = im.symbols.normalize(filters.shape[0]).constant();
   if (!channels || !count || groups < 1 || moved < 1 || *count % groups || *channels * groups % moved ||

@@ -11,6 +11,8 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "pith/Dialect/Pith/IR/Loops.h"
+#include "llvm/ADT/APFloat.h"
+#include "llvm/ADT/APSInt.h"
 
 using namespace mlir;
 using namespace pith;
@@ -20,11 +22,18 @@ using namespace pith::onnx;
 // Arithmetic
 //===----------------------------------------------------------------------===//
 
+int64_t pith::onnx::toInteger(double value) {
+  APSInt result(64, /*isUnsigned=*/false);
+  bool exact;
+  APFloat(value).convertToInteger(result, APFloat::rmTowardZero, &exact);
+  return result.getSExtValue();
+}
+
 Scalar Scalar::number(Importer &im, Type type, double value) {
   OpBuilder &b = im.builder;
   if (isa<FloatType>(type))
     return {im, arith::ConstantOp::create(b, im.loc, b.getFloatAttr(type, value))};
-  return {im, arith::ConstantOp::create(b, im.loc, b.getIntegerAttr(type, int64_t(value)))};
+  return {im, arith::ConstantOp::create(b, im.loc, b.getIntegerAttr(type, toInteger(value)))};
 }
 
 template <typename FloatOp, typename IntOp>
@@ -216,6 +225,13 @@ SmallVector<Tensor> pith::onnx::repeat(Importer &im, const Expr &count, ArrayRef
   return results;
 }
 
+/// A slice of nothing; upstream's ops do not allow an offset in a dimension of size 0.
+static bool isEmptySlice(Importer &im, ArrayRef<Expr> shape, int64_t axis) {
+  return llvm::any_of(llvm::enumerate(shape), [&](auto size) {
+    return int64_t(size.index()) != axis && im.symbols.normalize(size.value()).isConstant(0);
+  });
+}
+
 static void slicePlace(Importer &im, ArrayRef<Expr> shape, int64_t axis, Scalar position,
                        SmallVectorImpl<OpFoldResult> &offsets, SmallVectorImpl<OpFoldResult> &sizes) {
   for (auto [i, size] : llvm::enumerate(shape)) {
@@ -229,11 +245,15 @@ Tensor pith::onnx::readSlice(Importer &im, const Tensor &source, int64_t axis, S
   slicePlace(im, source.shape, axis, position, offsets, sizes);
   Shape shape = source.shape;
   shape[axis] = 1;
+  if (isEmptySlice(im, shape, axis))
+    return im.splat(source.element(), 0, shape);
   RankedTensorType type = im.typeOf(source.element(), shape);
   return {tensor::ExtractSliceOp::create(im.builder, im.loc, type, im.conform(source), offsets, sizes, steps), shape};
 }
 
 Tensor pith::onnx::writeSlice(Importer &im, const Tensor &target, const Tensor &slice, int64_t axis, Scalar position) {
+  if (isEmptySlice(im, target.shape, axis))
+    return target;
   SmallVector<OpFoldResult> offsets, sizes, steps(target.rank(), im.builder.getIndexAttr(1));
   slicePlace(im, target.shape, axis, position, offsets, sizes);
   Shape shape = target.shape;
@@ -305,7 +325,7 @@ Value ElementReader::follow(Value tensor, RankedTensorType type, int64_t number)
   SmallVector<int64_t> where = position(type.getShape(), number);
   auto shapeOf = [](Value v) { return cast<RankedTensorType>(v.getType()).getShape(); };
   if (auto argument = dyn_cast<BlockArgument>(tensor)) {
-    if (!isa<func::FuncOp>(argument.getOwner()->getParentOp()))
+    if (!isa_and_nonnull<func::FuncOp>(argument.getOwner()->getParentOp())) // a body may have no parent yet
       return {};
     SmallVector<Value> indices;
     for (int64_t i : where)
@@ -370,6 +390,8 @@ Value ElementReader::follow(Value tensor, RankedTensorType type, int64_t number)
       return {};
     Scalar sum;
     int64_t total = ShapedType::getNumElements(shape);
+    if (total > mostSteps)
+      return {};
     for (int64_t n = 0; n < total; ++n) {
       SmallVector<int64_t> from = position(shape, n);
       for (int64_t axis : reduce.getAxes())

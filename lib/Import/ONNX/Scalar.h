@@ -16,6 +16,9 @@
 
 namespace pith::onnx {
 
+/// Towards zero; beyond the range, the nearest integer.
+int64_t toInteger(double value);
+
 /// A scalar of the program. Operands of an operator have one type; a number takes the other operand's. Integers are
 /// signed, i1 is a truth value.
 class Scalar {

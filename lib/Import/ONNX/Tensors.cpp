@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------===//
 
 #include "Node.h"
+#include "Scalar.h"
 
 using namespace mlir;
 using namespace pith;
@@ -13,7 +14,7 @@ using namespace pith::onnx;
 
 Tensor Importer::splat(Type element, double value, ArrayRef<Expr> shape) {
   if (!isa<FloatType>(element))
-    return splatInt(element, int64_t(value), shape);
+    return splatInt(element, toInteger(value), shape);
   RankedTensorType type = typeOf(element, shape);
   RankedTensorType constant = type.hasStaticShape() ? type : RankedTensorType::get({}, element);
   auto elements = DenseElementsAttr::get(constant, Attribute(FloatAttr::get(element, value)));
@@ -35,7 +36,7 @@ Tensor Importer::splatInt(Type element, int64_t value, ArrayRef<Expr> shape) {
 
 Tensor Importer::fromExpr(Type element, const Expr &e) {
   if (std::optional<int64_t> constant = symbols.normalize(e).constant())
-    return splat(element, double(*constant));
+    return isa<FloatType>(element) ? splat(element, double(*constant)) : splatInt(element, *constant);
   Value scalar = arith::IndexCastOp::create(builder, loc, builder.getI64Type(), index(e));
   if (isa<FloatType>(element))
     scalar = arith::SIToFPOp::create(builder, loc, element, scalar);
@@ -87,6 +88,18 @@ Tensor Importer::broadcast(const Tensor &source, ArrayRef<Expr> shape) {
       }))
     return {conform({source.value, Shape(shape)}), Shape(shape)};
   RankedTensorType type = typeOf(source.element(), shape);
+  bool fits = source.shape.size() <= shape.size();
+  for (size_t i = 0; fits && i < source.shape.size(); ++i) {
+    Expr mine = symbols.normalize(source.shape[i]);
+    Expr size = symbols.normalize(shape[shape.size() - source.shape.size() + i]);
+    fits = mine.isConstant(1) || !mine.constant() || !size.constant() || mine == size;
+  }
+  if (!fits) {
+    if (current && !current->failed)
+      current->error() << "cannot broadcast a tensor of shape " << symbols.print(source.shape) << " to "
+                       << symbols.print(shape);
+    return {tensor::EmptyOp::create(builder, loc, type, dynamicDims(shape)), Shape(shape)};
+  }
   // One value in all places has one form: a constant if all sizes are, else a scalar constant that is broadcast.
   if (auto constant = source.value.getDefiningOp<arith::ConstantOp>())
     if (auto elements = dyn_cast<DenseElementsAttr>(constant.getValue()); elements && elements.isSplat()) {
@@ -138,7 +151,7 @@ Tensor Importer::slice(const Tensor &source, ArrayRef<Expr> offsets, ArrayRef<Ex
     std::optional<int64_t> offset = symbols.normalize(offsets[i]).constant(), size = symbols.normalize(sizes[i]).constant(),
                            length = symbols.normalize(source.shape[i]).constant();
     int64_t step = steps.empty() ? 1 : steps[i];
-    bool beyond = offset && length && size && *size > 0 &&
+    bool beyond = offset && *offset >= 0 && length && size && *size > 0 &&
                   (*offset >= *length || (*length - *offset - 1) / step < *size - 1);
     if (beyond || (offset && *offset < 0)) {
       if (current && !current->failed)
@@ -247,7 +260,7 @@ bool Importer::isRepeated(const Tensor &x, double value) {
   if (isa<FloatType>(elements.getElementType()))
     return elements.getSplatValue<APFloat>().isExactlyValue(value);
   return elements.getElementType().isInteger(1) ? elements.getSplatValue<bool>() == (value != 0)
-                                                : elements.getSplatValue<APInt>().getSExtValue() == int64_t(value);
+                                                : elements.getSplatValue<APInt>().getSExtValue() == toInteger(value);
 }
 
 Tensor Importer::add(const Tensor &a, const Tensor &b) {

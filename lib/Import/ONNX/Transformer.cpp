@@ -127,7 +127,7 @@ std::optional<Tensor> pith::onnx::rotate(Node &node, const Tensor &x, Tensor cos
   Importer &im = node.im;
   std::optional<int64_t> half = im.symbols.normalize(cos.shape.back()).constant();
   std::optional<int64_t> width = im.symbols.normalize(x.shape.back()).constant();
-  if (!half || !width || *half < 1 || headDim < 1 || *width % headDim || 2 * *half > headDim ||
+  if (!half || !width || *half < 1 || headDim < 1 || *width % headDim || *half > headDim / 2 ||
       cos.rank() != sin.rank() || cos.element() != sin.element()) {
     node.error() << "tables " << im.symbols.print(cos.shape) << " and " << im.symbols.print(sin.shape)
                  << " do not fit heads of " << headDim << " channels in " << im.symbols.print(x.shape);
@@ -165,7 +165,7 @@ static LogicalResult rotaryEmbedding(Node &node) {
   if (cos.rank() < 2)
     return node.fail("tables must have rank 2 or 3, found " + describe(im, node.in(cosAt)));
   bool headMajor = x.rank() == 4;
-  int64_t heads = node.getInt("num_heads", 0), rotary = node.getInt("rotary_embedding_dim", 0);
+  int64_t heads = node.getSmallInt("num_heads", 0), rotary = node.getSmallInt("rotary_embedding_dim", 0);
   std::optional<int64_t> half = im.symbols.normalize(cos.shape.back()).constant();
   std::optional<int64_t> width = im.symbols.normalize(x.shape.back()).constant();
   if (!half || !width)

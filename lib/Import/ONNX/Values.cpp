@@ -343,9 +343,8 @@ RankedTensorType Importer::typeOf(Type element, ArrayRef<Expr> shape) {
   bool bad = false;
   for (const Expr &size : shape) {
     std::optional<int64_t> constant = symbols.normalize(size).constant();
-    // The limit keeps byte counts within 64 bits.
     if (constant && (*constant < 0 || llvm::MulOverflow(product, std::max<int64_t>(*constant, 1), product) ||
-                     product > (int64_t(1) << 50))) {
+                     product > kMaxElements)) {
       bad = true;
       constant = std::nullopt;
       product = 1;

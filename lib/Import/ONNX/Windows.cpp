@@ -53,6 +53,12 @@ int64_t Windows::elements() const {
 std::optional<Windows> Windows::readAttributes(Node &node, ArrayRef<int64_t> kernel) {
   Windows windows;
   size_t rank = kernel.size();
+  int64_t elements = 1;
+  for (int64_t size : kernel)
+    if ((elements *= size) > (1 << 20)) {
+      node.error() << "a window of more than " << (1 << 20) << " elements is not possible";
+      return std::nullopt;
+    }
   windows.kernel.assign(kernel.begin(), kernel.end());
   windows.before.assign(rank, Expr(0));
   windows.after.assign(rank, Expr(0));

@@ -87,9 +87,9 @@ private:
 };
 
 /// out [valueDim] for one query row of one head at position `p`.
-inline std::vector<double> referenceAttention(const AttentionSpec &spec, const PagedSequence &sequence,
-                                              const float *q, int64_t head, int64_t p, const float *sinks,
-                                              const float *slopes) {
+template <typename Sequence>
+std::vector<double> referenceAttention(const AttentionSpec &spec, const Sequence &sequence, const float *q,
+                                       int64_t head, int64_t p, const float *sinks, const float *slopes) {
   const CacheLayout &cache = spec.cache;
   int64_t kvHead = head / (spec.heads / cache.kvHeads);
   int64_t first = spec.window > 0 ? std::max<int64_t>(0, p - spec.window + 1) : 0;
@@ -104,6 +104,9 @@ inline std::vector<double> referenceAttention(const AttentionSpec &spec, const P
       s = spec.softcap * std::tanh(s / spec.softcap);
     if (spec.alibi)
       s += double(slopes[head]) * double(j - p);
+    if (spec.bias) // `slopes` is the bias, as the kernel reads it
+      s += double(slopes[head * biasStride(spec.bias) + biasFront + spec.bias - 1 -
+                         std::min<int64_t>(p - j, spec.bias - 1)]);
     scores.push_back(s);
     maximum = std::max(maximum, s);
   }

@@ -38,9 +38,10 @@ public:
   }
   void callAttention(Team &team, const float *q, float *out, const float *sinks, const float *slopes,
                      int64_t ldq, int64_t ldo) {
-    if (spec.sinks && spec.alibi)
+    const bool shifts = spec.alibi || spec.bias; // `slopes` is the one or the other
+    if (spec.sinks && shifts)
       harness.call(team, attention, q, out, sinks, slopes, ldq, ldo);
-    else if (spec.sinks || spec.alibi)
+    else if (spec.sinks || shifts)
       harness.call(team, attention, q, out, spec.sinks ? sinks : slopes, ldq, ldo);
     else
       harness.call(team, attention, q, out, ldq, ldo);
@@ -122,8 +123,17 @@ private:
 };
 
 struct HeadVectors {
-  HeadVectors(int64_t heads, std::mt19937 &rng) : sinks(heads), slopes(heads) {
+  HeadVectors(int64_t heads, std::mt19937 &rng, int64_t distances = 0) : sinks(heads), slopes(heads) {
     std::normal_distribution<float> normal;
+    if (distances) {
+      const int64_t stride = biasStride(distances);
+      slopes.assign(heads * stride, 0.f);
+      sinks.resize(heads);
+      for (int64_t h = 0; h < heads; ++h)
+        for (int64_t i = biasFront + distances; i-- > 0;)
+          slopes[h * stride + i] = i < biasFront ? slopes[h * stride + biasFront] : 2 * normal(rng);
+      return;
+    }
     for (int64_t h = 0; h < heads; ++h) {
       sinks[h] = normal(rng);
       slopes[h] = std::ldexp(1.f, -int(h % 8) - 1);
@@ -158,7 +168,7 @@ void checkBatch(const std::string &machine, const AttentionSpec &spec, const std
   Kernels kernels(machine, spec);
   ASSERT_EQ(kernels.error, "");
   std::mt19937 rng(1);
-  HeadVectors heads(spec.heads, rng);
+  HeadVectors heads(spec.heads, rng, spec.bias);
   std::vector<Tokens> tokens;
   std::vector<PagedSequence> sequences;
   Team one(1);
@@ -270,6 +280,67 @@ TEST_P(AttentionShapes, ScoreVariants) {
     spec.window = variant & 8 ? 70 : 0;
     spec.scale = 0.7f;
     checkBatch(GetParam(), spec, {{0, 1}, {65, 1}, {130, 40}, {0, 33}});
+  }
+}
+
+/// Fewer distances than a page has tokens, as many, more, and more than the text has.
+TEST_P(AttentionShapes, BiasesByDistance) {
+  for (int64_t distances : {1, 5, 64, 100, 400}) {
+    SCOPED_TRACE("distances " + std::to_string(distances));
+    AttentionSpec spec = makeSpec(Element(distances % 3), 2, distances % 4 + 1, 24);
+    spec.bias = distances;
+    spec.window = distances == 100 ? 70 : 0;
+    checkBatch(GetParam(), spec, mixedLanes);
+  }
+}
+
+/// Every row sees all of its own lane's condition, whatever the row's position.
+TEST_P(AttentionShapes, Conditions) {
+  for (int64_t group : {1, 4, 9}) {
+    SCOPED_TRACE("group " + std::to_string(group));
+    AttentionSpec spec = makeSpec(Element(group % 3), 2, group, 20, 12);
+    Kernels append(GetParam(), spec);
+    spec.condition = true;
+    Kernels kernels(GetParam(), spec);
+    ASSERT_EQ(append.error + kernels.error, "");
+    std::mt19937 rng(3);
+    Team team(2);
+    const int64_t lengths[] = {1, 63, 64, 65, 200}, rowCounts[] = {1, 40, 3, 1, 7};
+    const int64_t width = spec.heads * spec.cache.headDim, outWidth = spec.heads * spec.cache.valueDim;
+    std::vector<PagedSequence> sequences;
+    sequences.reserve(5);
+    std::vector<pith_exec_lane> lanes, conditions;
+    int64_t rows = 0;
+    for (int i = 0; i < 5; ++i) {
+      Tokens tokens(spec, lengths[i], rng);
+      sequences.emplace_back(spec.cache, lengths[i], rng);
+      Step fill(append, team, nullptr, nullptr);
+      fill.add(tokens, sequences.back(), {0, lengths[i]});
+      fill.run();
+      lanes.push_back({uint32_t(rows), uint32_t(rowCounts[i]), uint32_t(7 * i), 0, nullptr});
+      conditions.push_back({0, 0, uint32_t(lengths[i]), uint32_t(sequences.back().pages.size()),
+                            sequences.back().pages.data()});
+      rows += rowCounts[i];
+    }
+    Buffer<float> q(rows * width), out(rows * outWidth);
+    std::normal_distribution<float> normal;
+    for (int64_t i = 0; i < rows * width; ++i)
+      q[i] = normal(rng);
+    team.context.lane = lanes.data();
+    team.context.lanes = 5;
+    team.context.rows = uint32_t(rows);
+    team.context.conditions = conditions.data();
+    kernels.callAttention(team, q.data(), out.data(), nullptr, nullptr, width, outWidth);
+    for (int i = 0; i < 5; ++i)
+      for (int64_t row = lanes[i].first_row; row < int64_t(lanes[i].first_row) + rowCounts[i]; ++row)
+        for (int64_t h = 0; h < spec.heads; ++h) {
+          const std::vector<double> want =
+              referenceAttention(spec, sequences[i], &q[row * width + h * spec.cache.headDim], h,
+                                 lengths[i] - 1, nullptr, nullptr);
+          for (int64_t d = 0; d < spec.cache.valueDim; ++d)
+            ASSERT_NEAR(out[row * outWidth + h * spec.cache.valueDim + d], want[d], tolerance)
+                << "lane " << i << " row " << row << " head " << h;
+        }
   }
 }
 

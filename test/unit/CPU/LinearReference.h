@@ -30,12 +30,12 @@ struct Expected {
 class LinearData {
 public:
   LinearData(const cpu::LinearSpec &spec, const std::vector<int64_t> &parts, bool kMajor, unsigned seed)
-      : packed(size_t(spec.layout.sizeBytes())), spec(spec), layout(spec.layout), random(seed),
-        bias(layout.n), normScale(layout.k), normBias(layout.k), weights(size_t(layout.n * layout.k)) {
+      : packed(size_t(spec.layout.sizeBytes())), bias(spec.layout.n), normScale(spec.layout.k),
+        normBias(spec.layout.k), spec(spec), layout(spec.layout), random(seed),
+        weights(size_t(layout.n * layout.k)) {
     fillRandom(bias, seed + 1);
     fillRandom(normScale, seed + 2, 0.5, 1.5);
     fillRandom(normBias, seed + 3);
-    std::vector<cpu::WeightView> views;
     int64_t row = 0;
     for (int64_t n : parts) {
       views.push_back(isInteger() ? integerPart(n, row, kMajor) : floatPart(n, row, kMajor));
@@ -104,6 +104,8 @@ public:
   }
 
   Buffer<uint8_t> packed;
+  std::vector<cpu::WeightView> views; // the parts as a model file has them
+  Buffer<float> bias, normScale, normBias;
 
 private:
   /// The dot product and what rounding may do to it.
@@ -251,7 +253,6 @@ private:
   cpu::LinearSpec spec;
   cpu::LinearLayout layout;
   std::mt19937 random;
-  Buffer<float> bias, normScale, normBias;
   std::vector<double> weights;
   std::vector<std::unique_ptr<Buffer<uint8_t>>> memory;
 };

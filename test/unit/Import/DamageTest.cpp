@@ -6,13 +6,11 @@
 //===----------------------------------------------------------------------===//
 
 #include "Mutate.h"
+#include "TryImport.h"
 #include "pith/Import/ONNX/Import.h"
 
-#include "mlir/IR/Diagnostics.h"
-#include "mlir/IR/MLIRContext.h"
 #include "llvm/Support/FileSystem.h"
 #include "llvm/Support/MemoryBuffer.h"
-#include "llvm/Support/Path.h"
 #include "llvm/Support/raw_ostream.h"
 #include "gtest/gtest.h"
 #include <cstdlib>
@@ -20,34 +18,14 @@
 
 namespace {
 
-/// A folder of its own that goes with the test.
 struct DamageTest : testing::TestWithParam<const char *> {
-  llvm::SmallString<128> folder;
-  void SetUp() override { ASSERT_FALSE(llvm::sys::fs::createUniqueDirectory("pith-damage", folder)); }
-  void TearDown() override { llvm::sys::fs::remove_directories(folder); }
+  pith::test::ImportTrial trial;
 
-  /// Whether the bytes import; what is reported must not be empty if they do not.
-  bool imports(llvm::StringRef bytes, int number) {
-    // Files are mapped for the life of a context, so each has a name of its own.
-    llvm::SmallString<128> path(folder);
-    llvm::sys::path::append(path, std::to_string(number) + ".onnx");
-    {
-      std::error_code code;
-      llvm::raw_fd_ostream out(path, code);
-      EXPECT_FALSE(code);
-      out << bytes;
-    }
-    mlir::MLIRContext context(mlir::MLIRContext::Threading::DISABLED);
-    std::string text;
-    mlir::ScopedDiagnosticHandler handler(&context, [&](mlir::Diagnostic &diagnostic) {
-      text += diagnostic.str() + "\n";
-      return mlir::success();
-    });
-    bool good = bool(pith::onnx::importModel(&context, path));
-    EXPECT_TRUE(good || !text.empty());
-    EXPECT_EQ(text.find("invalid code"), std::string::npos) << text;
-    llvm::sys::fs::remove(path);
-    return good;
+  /// Whether the bytes import; in either case they must do so properly.
+  bool imports(llvm::StringRef bytes) {
+    pith::test::ImportTrial::Outcome outcome = trial.run(bytes);
+    EXPECT_EQ(outcome.fault, "");
+    return outcome.imported;
   }
 
   std::string model() {
@@ -57,12 +35,12 @@ struct DamageTest : testing::TestWithParam<const char *> {
   }
 };
 
-TEST_P(DamageTest, WholeModelImports) { EXPECT_TRUE(imports(model(), 0)); }
+TEST_P(DamageTest, WholeModelImports) { EXPECT_TRUE(imports(model())); }
 
 TEST_P(DamageTest, TruncatedAnywhere) {
   std::string bytes = model();
   for (size_t i = 0; i < 64; ++i)
-    imports(llvm::StringRef(bytes).take_front(bytes.size() * i / 64), i);
+    imports(llvm::StringRef(bytes).take_front(bytes.size() * i / 64));
 }
 
 TEST_P(DamageTest, BitsFlipped) {
@@ -72,7 +50,7 @@ TEST_P(DamageTest, BitsFlipped) {
     std::string damaged = bytes;
     for (unsigned flips = 1 + random() % 4; flips; --flips)
       damaged[random() % damaged.size()] ^= char(1 << random() % 8);
-    imports(damaged, i);
+    imports(damaged);
   }
 }
 
@@ -83,7 +61,7 @@ TEST_P(DamageTest, BytesReplaced) {
     std::string damaged = bytes;
     for (unsigned count = 1 + random() % 8; count; --count)
       damaged[random() % damaged.size()] = char(random() % 3 ? random() % 24 : random());
-    imports(damaged, i);
+    imports(damaged);
   }
 }
 
@@ -96,7 +74,7 @@ TEST_P(DamageTest, StructureChanged) {
   pith::onnx::proto::ModelProto good;
   ASSERT_TRUE(good.ParseFromString(model()));
   std::mt19937_64 random(uint64_t(setting("PITH_MUTATION_SEED", 44)));
-  pith::test::Mutator mutator([&] { return random(); });
+  pith::test::Mutator mutator([&] { return random(); }, pith::onnx::supportedOps());
   int imported = 0;
   const int count = int(setting("PITH_MUTATIONS", 400));
   for (int i = 0; i < count && !HasFailure(); ++i) {
@@ -108,13 +86,30 @@ TEST_P(DamageTest, StructureChanged) {
       std::error_code code;
       llvm::raw_fd_ostream(keep, code) << bytes;
     }
-    imported += imports(bytes, i);
+    imported += imports(bytes);
   }
   EXPECT_LT(imported, count);
 }
 
+/// The fuzzer's seeds, among them what it has found.
+TEST(SeedTest, ImportOrAreRefused) {
+  pith::test::ImportTrial trial;
+  int imported = 0, all = 0;
+  std::error_code code;
+  for (llvm::sys::fs::directory_iterator it(PITH_FUZZ_SEEDS, code), end; it != end && !code; it.increment(code)) {
+    auto buffer = llvm::MemoryBuffer::getFile(it->path());
+    ASSERT_TRUE(bool(buffer));
+    const pith::test::ImportTrial::Outcome outcome = trial.run((*buffer)->getBuffer());
+    EXPECT_EQ(outcome.fault, "") << it->path();
+    imported += outcome.imported;
+    ++all;
+  }
+  EXPECT_GT(imported, 150);
+  EXPECT_LT(imported, all);
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, DamageTest,
-                         testing::Values("shapes", "slices", "elementwise", "attention", "norms", "builder", "weights",
-                                         "function", "runtime"));
+                         testing::Values("shapes", "slices", "elementwise", "attention", "norms", "builder",
+                                         "weights", "function", "runtime"));
 
 } // namespace

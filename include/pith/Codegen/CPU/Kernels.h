@@ -22,6 +22,7 @@
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/BuiltinOps.h"
+#include "pith/Codegen/Specs.h"
 #include <cstdint>
 #include <string>
 
@@ -40,38 +41,25 @@ struct Machine {
   static std::optional<Machine> fromName(llvm::StringRef name);
 };
 
+using kernels::Activation;
+using kernels::AttentionSpec;
+using kernels::CacheLayout;
+using kernels::Norm;
+using kernels::NormSpec;
+using kernels::RopeSpec;
+using kernels::WeightFormat;
+using kernels::WeightView;
+
 /// How weights of a linear layer are stored in the .pith file: panels of `panelRows` output features. Within a
 /// panel the bytes stand in the order in which the kernel reads them. One panel's bytes depend on the format
 /// and K only, so that output features can be split among threads at any panel, and tables that are also read row
-/// by row (tied embeddings) need no second copy.
-enum class WeightFormat { F32, F16, BF16, Int8, Int4 };
-
-struct LinearLayout {
-  WeightFormat format = WeightFormat::F32;
-  int64_t n = 0;            // output features, all parts together (with glu: gate and up together)
-  int64_t k = 0;            // input features
-  int64_t block = 0;        // Int4/Int8: elements of K that share a scale; 0: one scale per output feature
-  bool zeroPoints = false;  // Int4/Int8: a zero point per block; else the middle (8, 128)
-  bool wideScales = false;  // Int4/Int8: scales stay f32; else f16 times a factor per row, within 2^-12
-  bool glu = false;         // panels alternate gate, up, gate, up, …
+/// by row (tied embeddings) need no second copy. Scales that are not wide
+/// are f16 times a factor per row, within 2^-12.
+struct LinearLayout : kernels::LinearWeights {
   int64_t panelRows = 16;
   bool operator==(const LinearLayout &o) const;
   int64_t panelBytes() const;  // a multiple of 64
   int64_t sizeBytes() const;   // panels are padded to whole ones: ceil(n / panelRows) * panelBytes
-};
-
-/// Unpacked weights as they lie in a model file (mapped memory, never copied as a whole).
-struct WeightView {
-  WeightFormat format = WeightFormat::F32;
-  int64_t n = 0, k = 0;
-  bool kMajor = false;              // stored [k][n] (ONNX MatMul) instead of [n][k]
-  const void *data = nullptr;       // F32/F16/BF16: elements. Int4: [n][ceil(k/block)][block/2], low nibble
-                                    // first, as MatMulNBits. Int8: [n][ceil(k/block)*block] unsigned bytes
-  const void *scales = nullptr;     // Int4/Int8: [n][ceil(k/block)], element type below
-  WeightFormat scaleFormat = WeightFormat::F32;
-  const uint8_t *zeros = nullptr;   // Int4: packed nibbles, each row padded to whole bytes. Int8: bytes.
-  int64_t block = 0;
-  bool isSigned = false;            // codes and zero points in two's complement
 };
 
 /// Writes `layout.sizeBytes()` bytes. `parts` are stacked along n in order (q, k, v); with glu they are exactly gate and up.
@@ -79,9 +67,6 @@ struct WeightView {
 /// range, so that packing can stream and run on several threads.
 void packLinear(const LinearLayout &layout, llvm::ArrayRef<WeightView> parts, int64_t firstPanel, int64_t panels,
                 uint8_t *out);
-
-enum class Norm { None, RMS, Layer };
-enum class Activation { None, Relu, Silu, Gelu, GeluTanh, QuickGelu };
 
 /// out[m, n] = residual[m, n] + act(sum_k norm(x)[m, k] * W[n, k] + bias[n]); with glu
 /// out[m, n] = residual[m, n] + act(gate) * up, where out has layout.n / 2 columns.
@@ -93,14 +78,8 @@ enum class Activation { None, Relu, Silu, Gelu, GeluTanh, QuickGelu };
 /// per row and block (Int4 and Int8 weights only) and products are summed in int32 within a block ("balanced").
 /// One function serves all rows: few rows stream the weights once (decode), many use register tiles (prefill).
 /// With PITH_EXEC_DETERMINISTIC in the context's flags, a row's result has the same bits however many rows there are.
-struct LinearSpec {
+struct LinearSpec : kernels::LinearFusion {
   LinearLayout layout;
-  Norm norm = Norm::None;
-  float normEpsilon = 0;
-  bool normBias = false;    // Layer norm with a bias vector
-  bool bias = false;
-  Activation activation = Activation::None;
-  bool residual = false;
   bool int8Activations = false;
   /// A bound that is affine in rows: scratch = perRow * rows + fixed (64-byte aligned pieces).
   struct Scratch { int64_t perRow, fixed; };
@@ -115,12 +94,6 @@ mlir::func::FuncOp getOrCreateEmbedding(mlir::ModuleOp module, const Machine &, 
 
 /// out[m, h, :] = norm(x[m, h, :]) for each of `heads` groups of `k` columns. out may be x.
 ///   @norm(%ctx, %thread, %x, %scale, [%bias], %out, %rows, %ldx)      out: dense.
-struct NormSpec {
-  Norm kind = Norm::RMS;
-  int64_t k = 0, heads = 1;
-  float epsilon = 0;
-  bool bias = false;
-};
 mlir::func::FuncOp getOrCreateNorm(mlir::ModuleOp module, const Machine &, const NormSpec &);
 
 /// The rows of x that the context's taps[slot] asks for, normalized if the norm is not None, to where it asks for them.
@@ -130,44 +103,24 @@ mlir::func::FuncOp getOrCreateTap(mlir::ModuleOp module, const Machine &, const 
 /// Rotates `heads` heads of `headDim` columns, the first `rotaryDim` channels of each; others are copied.
 /// Split-half pairs (i, i + r/2) or interleaved (2i, 2i + 1): y1 = x1 c - x2 s, y2 = x2 c + x1 s.
 ///   @rope(%ctx, %thread, %x, %cos, %sin, %out, %rows, %ldx, %ldo)      cos, sin: [rows, rotaryDim / 2] f32. out may be x.
-struct RopeSpec {
-  int64_t heads = 0, headDim = 0, rotaryDim = 0;
-  bool interleaved = false;
-};
 mlir::func::FuncOp getOrCreateRope(mlir::ModuleOp module, const Machine &, const RopeSpec &);
 
-/// Where one layer's keys and values lie in a page. A page holds `pageTokens` = 64 tokens of all layers. For one layer:
-/// for each kv head, first K as 4 groups of 16 tokens, each [headDim][16], then V as [64][valueDim].
-struct CacheLayout {
-  enum class Element { F32, F16, BF16 } element = Element::F32;
-  int64_t kvHeads = 0, headDim = 0, valueDim = 0;
-  int64_t layerOffset = 0;                 // bytes from the page's start, a multiple of 64
-  static constexpr int64_t pageTokens = 64;
-  int64_t headBytes() const;               // of one kv head: K and V
-  int64_t layerBytes() const { return kvHeads * headBytes(); }
-};
+/// Of a kv head's share of a page (CacheLayout), K comes first as 4 groups of 16 tokens, each [headDim][16], then V as
+/// [64][valueDim].
 
 /// Writes the batch's new keys and values to the lanes' pages (context->lane).
 ///   @kv_append(%ctx, %thread, %k, %v, %ldk, %ldv)      k [rows, kvHeads*headDim], v [rows, kvHeads*valueDim] f32
 mlir::func::FuncOp getOrCreateKVAppend(mlir::ModuleOp module, const Machine &, const CacheLayout &);
 
-/// out[m, h*valueDim ..] = softmax_j(softcap(scale * q.k_j) [+ alibi]) v_j over tokens j of the row's own lane with
-/// j <= p and, if window > 0, j > p - window; p = the row's index in its sequence (lane.past + index in lane). With
-/// sinks, exp(sink[h]) joins the denominator. One pass, online softmax in f32. Query head h reads kv head h / (heads / kvHeads).
-///   @attention(%ctx, %thread, %q, %out, [%sinks], [%alibiSlopes], %ldq, %ldo)
-struct AttentionSpec {
-  CacheLayout cache;
-  int64_t heads = 0;
-  float scale = 1, softcap = 0;
-  int64_t window = 0;
-  bool sinks = false, alibi = false;
-  int64_t bias = 0;       // distances that have a bias of their own; 0: none
-  bool condition = false; // over the sequences' conditions, all of each
-};
 /// Floats of one head's bias as the kernel reads it: `biasFront` times the farthest distance's, those of all
 /// distances from the farthest to 0, then zeros, so that 64 consecutive keys are one run of it.
 inline constexpr int64_t biasFront = 64;
 inline int64_t biasStride(int64_t distances) { return (biasFront + distances + 128 + 15) / 16 * 16; }
+
+/// out[m, h*valueDim ..] = softmax_j(softcap(scale * q.k_j) [+ alibi]) v_j over tokens j of the row's own lane with
+/// j <= p and, if window > 0, j > p - window; p = the row's index in its sequence (lane.past + index in lane). With
+/// sinks, exp(sink[h]) joins the denominator. One pass, online softmax in f32. Query head h reads kv head h / (heads / kvHeads).
+///   @attention(%ctx, %thread, %q, %out, [%sinks], [%alibiSlopes], %ldq, %ldo)
 mlir::func::FuncOp getOrCreateAttention(mlir::ModuleOp module, const Machine &, const AttentionSpec &);
 
 } // namespace pith::cpu

@@ -137,6 +137,13 @@ void fuse(ArrayRef<LinearOp> linears) {
       sizes.push_back(builder.getIndexAttr(type.getDimSize(d)));
       continue;
     }
+    // A view that ends the way up says its sizes itself; asked for them, it would tie layers to one another.
+    auto view = source.getDefiningOp<ReshapeOp>();
+    if (view && cast<RankedTensorType>(view.getType()).isDynamicDim(d)) {
+      auto shape = cast<RankedTensorType>(view.getType()).getShape();
+      sizes.push_back(view.getDims()[llvm::count(shape.take_front(d), ShapedType::kDynamic)]);
+      continue;
+    }
     OpBuilder::InsertionGuard guard(builder);
     builder.setInsertionPointAfterValue(source);
     Value axis = arith::ConstantIndexOp::create(builder, loc, d);

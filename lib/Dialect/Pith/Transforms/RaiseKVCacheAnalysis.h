@@ -20,6 +20,7 @@
 #include "Evaluator.h"
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "llvm/ADT/DenseSet.h"
 #include <map>
 #include <memory>
 #include <optional>
@@ -122,6 +123,7 @@ private:
   llvm::SmallVector<mlir::BlockArgument> pastArguments;
   std::vector<Instance> instances;
   llvm::DenseMap<mlir::Value, llvm::SmallVector<SequenceDim>> dimsOf;
+  llvm::DenseSet<mlir::Value> wholeSourceMasks;
   /// By mask, causal, window and heads: layers share theirs.
   std::map<std::tuple<void *, bool, int64_t, int64_t>, CausalMask> masksOf;
   std::string why;

@@ -295,13 +295,16 @@ bool SequenceAnalysis::isCross(AttentionOp attention) {
 bool SequenceAnalysis::seesWholeSource(AttentionOp attention) {
   if (attention.getCausal() || attention.getWindow() > 0)
     return fail(attention, "a token does not see all of the encoder's positions"), false;
-  for (Instance &instance : instances) {
+  Value operand = attention.getMask();
+  if (!operand || (wholeSourceMasks.contains(operand) && !attention.getSinks()))
+    return true;
+  auto isWhole = [&](Instance &instance) {
     MaskReader mask;
     if (!openMask(*instance.evaluator, attention, mask))
-      return failAs(*instance.evaluator, attention.getMask()), false;
+      return failAs(*instance.evaluator, operand), false;
     if (!mask.covers(instance.tokens, instance.source))
       return fail(attention, "mask does not cover queries and keys"), false;
-    for (int64_t head = 0; mask.node && head < mask.heads(); ++head)
+    for (int64_t head = 0; head < mask.heads(); ++head)
       for (int64_t query = 0; query < instance.tokens; ++query)
         for (int64_t key = 0; key < instance.source; ++key) {
           Element here = mask.read(head, query, key), first = mask.read(head, query, 0);
@@ -309,6 +312,17 @@ bool SequenceAnalysis::seesWholeSource(AttentionOp attention) {
           if (!alike || (mask.isFloat && here.real != 0 && attention.getSinks()))
             return fail(attention, "mask treats the encoder's positions differently"), false;
         }
-  }
+    return true;
+  };
+  if (!llvm::all_of(instances, isWhole))
+    return false;
+  // A limit beyond these cases shows only just beyond it.
+  for (int64_t length : constantsBehind(operand))
+    if (length > 16 && length < (1 << 16)) {
+      Instance instance = makeInstance(1, 0, length + 2, 1 << 18);
+      if (!isWhole(instance))
+        return false;
+    }
+  wholeSourceMasks.insert(operand);
   return true;
 }

@@ -115,6 +115,7 @@ LogicalResult widen(func::FuncOp entry) {
         return use.getOwner() != wide && !isa<tensor::DimOp>(use.getOwner()) &&
                !(isa<tensor::ExtractOp>(use.getOwner()) && use.getOwner()->getBlock() == &entry.front());
       });
+      builder.setInsertionPointAfter(wide); // what stood behind it may be gone
     }
   SmallVector<func::ReturnOp> returns;
   entry.getBody().walk([&](func::ReturnOp ret) { returns.push_back(ret); });

@@ -58,3 +58,19 @@ func.func @main(%x: tensor<?x?x16xf32>) -> tensor<?x?x16xf32> {
     : tensor<?x?x16xf32>, tensor<?x?x8xf32>, tensor<?x?x8xf32> -> tensor<?x?x16xf32>
   return %a : tensor<?x?x16xf32>
 }
+
+// Where the tokens' sizes are those of a view, the view's own sizes are taken: none of another layer's values.
+// CHECK-LABEL: func.func @views
+// CHECK-SAME: %[[N:[a-z0-9]*]]: index
+// CHECK: pith.linear %{{.*}}, [@q, @k]
+// CHECK: tensor.extract_slice %{{.*}}[0, 0] [%[[N]], 16] [1, 1]
+func.func @views(%x: tensor<?x4x4xf32>, %n: index) -> tensor<?x16xf32> {
+  %f = pith.reshape %x dims(%n) : tensor<?x4x4xf32> -> tensor<?x16xf32>
+  %e = math.exp %f : tensor<?x16xf32>
+  %q = pith.linear %e, [@q] : tensor<?x16xf32> -> tensor<?x16xf32>
+  %k = pith.linear %e, [@k] : tensor<?x16xf32> -> tensor<?x8xf32>
+  %c = pith.cache @kv0 : <kv_heads = 2, head_dim = 4, value_dim = 4, element = f32>
+  %c1 = pith.kv_append %c, %k, %k : <kv_heads = 2, head_dim = 4, value_dim = 4, element = f32>, tensor<?x8xf32>, tensor<?x8xf32>
+  %a = pith.cache_attention %q, %c1 {heads = 4 : i64, scale = 0.5 : f32} : tensor<?x16xf32>, <kv_heads = 2, head_dim = 4, value_dim = 4, element = f32> -> tensor<?x16xf32>
+  return %a : tensor<?x16xf32>
+}

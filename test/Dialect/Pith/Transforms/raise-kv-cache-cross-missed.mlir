@@ -35,6 +35,27 @@ func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids", pith.dims = ["ba
 
 // -----
 
+// One that lets every token see the first 64 positions.
+// CHECK: [Missed] step-entry {{.*}} Reason="pith.attention: mask treats the encoder's positions differently
+pith.weight @embed : tensor<64x16xf32> = dense<0.5> : tensor<64x16xf32>
+func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids", pith.dims = ["batch", "tokens"]},
+                %source: tensor<?x?x16xf32> {pith.name = "encoder_hidden_states", pith.dims = ["batch", "source", 16]})
+    -> (tensor<?x?x16xf32> {pith.name = "logits"}) attributes {pith.entry = "invoke"} {
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %source, %c1 : tensor<?x?x16xf32>
+  %x = pith.embedding %ids, @embed : tensor<?x?xi64> -> tensor<?x?x16xf32>
+  %j = pith.iota 0 dims(%n) : tensor<?xi64>
+  %last = arith.constant dense<64> : tensor<i64>
+  %lasts = pith.broadcast %last dims(%n) : tensor<i64> -> tensor<?xi64>
+  %keep = arith.cmpi slt, %j, %lasts : tensor<?xi64>
+  %m = pith.reshape %keep dims(%n) : tensor<?xi1> -> tensor<1x1x1x?xi1>
+  %r = pith.attention %x, %source, %source mask %m : tensor<1x1x1x?xi1> {heads = 2 : i64, kv_heads = 2 : i64, scale = 0.5 : f32}
+    : tensor<?x?x16xf32>, tensor<?x?x16xf32>, tensor<?x?x16xf32> -> tensor<?x?x16xf32>
+  return %r : tensor<?x?x16xf32>
+}
+
+// -----
+
 // Keys that mix the encoder's positions.
 // CHECK: [Missed] step-entry {{.*}} Reason="pith.reduce: combines positions of the encoder's output
 pith.weight @embed : tensor<64x16xf32> = dense<0.5> : tensor<64x16xf32>

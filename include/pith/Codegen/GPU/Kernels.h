@@ -1,0 +1,135 @@
+//===- Kernels.h - GPU kernels as MLIR functions ----------------*- C++ -*-===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+//
+// Each `getOrCreate…` returns a gpu.func in `module` whose body is the kernel of one thread, in `gpu`, `scf`, `arith`,
+// `vector` and `llvm` (pointers, loads, intrinsics): the same for every chip unless it takes a Machine. Equal specs give the
+// same function. Arguments are pointers to global memory, then sizes (i32). What a launch needs to know are the function's
+// attributes:
+//
+//   known_block_size      threads of a block
+//   pith.grid             blocks in x, y and z, an affine map from the kernel's sizes
+//   pith.shared_bytes     shared memory of a block
+//
+// Rows of activations are row-major and begin 16-byte aligned where their length in bytes is a multiple of 16; sums are f32.
+//
+//===----------------------------------------------------------------------===//
+#ifndef PITH_CODEGEN_GPU_KERNELS_H
+#define PITH_CODEGEN_GPU_KERNELS_H
+
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
+#include "pith/Codegen/Specs.h"
+#include "llvm/ADT/ArrayRef.h"
+#include "llvm/Support/Error.h"
+#include <cstdint>
+
+namespace pith::gpu {
+
+using kernels::Activation;
+using kernels::CacheLayout;
+using kernels::Element;
+using kernels::elementBytes;
+using kernels::Norm;
+using kernels::WeightFormat;
+using kernels::WeightView;
+
+inline constexpr llvm::StringLiteral kGridAttr = "pith.grid", kSharedBytesAttr = "pith.shared_bytes";
+/// On a gpu.module behind the vendor split: lanes that run in step.
+inline constexpr llvm::StringLiteral kSubgroupAttr = "pith.subgroup";
+
+/// Weights stand in panels of 16 output features. A panel is, with E the input features in 16 bytes:
+///
+///   16 f32              a factor for each feature         } formats with scales
+///   [blocks][16] side   scale and zero point              } (Encoding.h), padded to 64 bytes
+///   [chunks][16][E]     16 bytes of one feature
+///
+/// So the 16 bytes that one lane reads belong to one feature, neighbouring lanes read neighbouring features, and a
+/// subgroup reads 512 bytes in a row. The same panels feed the matrix units: of each, a chunk is a lane's share of the
+/// operand, for some order of K that weights and activations have in common.
+struct LinearLayout : kernels::LinearWeights {
+  static constexpr int64_t panelRows = 16;
+  int64_t panels() const;      // with glu, gate and up are padded to whole panels each, and alternate
+  int64_t panelBytes() const;
+  int64_t sizeBytes() const { return panels() * panelBytes(); }
+  /// An error for what has no kernel.
+  llvm::Error check() const;
+};
+
+/// As cpu::packLinear: writes panels [firstPanel, firstPanel + panels).
+void packLinear(const LinearLayout &layout, llvm::ArrayRef<WeightView> parts, int64_t firstPanel, int64_t panels,
+                uint8_t *out);
+
+/// out[m, n] = residual[m, n] + act(sum_k norm(x)[m, k] * W[n, k] + bias[n]); with glu
+/// out[m, n] = residual[m, n] + act(gate) * up, where out has layout.n / 2 columns. Norm is None or RMS.
+///
+///   @linear(%x, %weights, %out, [%normScale], [%bias], [%residual], %rows)
+///
+/// For few rows: weights stream once for every `rowTile` rows, each product in f32. residual may be out itself.
+struct LinearSpec : kernels::LinearFusion {
+  LinearLayout layout;
+  Element input = Element::F32, output = Element::F32;  // of x; of out and residual
+  int64_t rowTile = 1;                                  // 1, 2, 4 or 8
+  /// An error for what has no kernel.
+  llvm::Error check() const;
+};
+mlir::gpu::GPUFuncOp getOrCreateLinear(mlir::gpu::GPUModuleOp module, const LinearSpec &);
+
+/// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%tokens (i32), %weights, %out, %rows)
+struct EmbeddingSpec {
+  LinearLayout layout;
+  float scale = 1;
+  Element output = Element::F32;
+};
+mlir::gpu::GPUFuncOp getOrCreateEmbedding(mlir::gpu::GPUModuleOp module, const EmbeddingSpec &);
+
+/// out[m, h, :] = norm(x[m, h, :]) for each of `heads` groups of `k` columns. out may be x.
+///   @norm(%x, %scale, [%bias], %out, %rows, %ldx)      out: dense. ldx in elements.
+struct NormSpec : kernels::NormSpec {
+  Element input = Element::F32, output = Element::F32;
+};
+mlir::gpu::GPUFuncOp getOrCreateNorm(mlir::gpu::GPUModuleOp module, const NormSpec &);
+
+/// As the CPU's rope.   @rope(%x, %cos, %sin, %out, %rows, %ldx, %ldo)      cos, sin: [rows, rotaryDim / 2] f32. out may be x.
+struct RopeSpec : kernels::RopeSpec {
+  Element input = Element::F32, output = Element::F32;
+};
+mlir::gpu::GPUFuncOp getOrCreateRope(mlir::gpu::GPUModuleOp module, const RopeSpec &);
+
+// Kernels on the paged cache. `%rowLanes` [rows] i32 says for each row of the batch which lane it belongs to, `%lanes` are
+// pith_exec_lane records whose pages are addresses on the device. `%layer` is the layer's offset in a page / 64, so that one
+// kernel serves all layers; specs' layerOffset does not count. Of a kv head's share of a page, K comes first as
+// [64 tokens][headDim], then V as [64][valueDim].
+
+/// Writes the batch's new keys and values; keys rotated first if rotaryDim > 0.
+///   @kv_append(%k, %v, [%cos, %sin], %rowLanes, %lanes, %rows, %ldk, %ldv, %layer)
+struct AppendSpec {
+  CacheLayout cache;
+  int64_t rotaryDim = 0;
+  bool interleaved = false;
+  Element input = Element::F32;
+};
+mlir::gpu::GPUFuncOp getOrCreateKVAppend(mlir::gpu::GPUModuleOp module, const AppendSpec &);
+
+/// As the CPU's attention, for few new tokens of each sequence.
+///   @attention(%q, %rowLanes, %lanes, [%sinks], [%slopes], %out, %rows, %ldq, %ldo, %layer)
+/// With `split`, `splits` blocks share a row's tokens, and a second kernel merges what they found:
+///   @attention(%q, %rowLanes, %lanes, [%slopes], %parts, %rows, %ldq, %layer, %splits)
+///   @attention_merge(%parts, [%sinks], %out, %rows, %ldo, %splits)
+/// parts: [rows][heads][splits][2 + valueDim] f32.
+struct AttentionSpec : kernels::AttentionSpec {
+  Element input = Element::F32, output = Element::F32;
+  bool split = false;
+  llvm::Error check() const;
+};
+mlir::gpu::GPUFuncOp getOrCreateAttention(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
+mlir::gpu::GPUFuncOp getOrCreateAttentionMerge(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
+
+/// out[m] = the index of the largest of x[m, 0 .. n), the first of equal ones.   @argmax(%x (f32), %out (i32), %rows)
+mlir::gpu::GPUFuncOp getOrCreateArgmax(mlir::gpu::GPUModuleOp module, int64_t n);
+
+} // namespace pith::gpu
+
+#endif // PITH_CODEGEN_GPU_KERNELS_H

@@ -1,0 +1,139 @@
+//===- BuildKernels.cpp - generate the bodies of declared kernels ---------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "../SpecAttributes.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Math/IR/Math.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "pith/Codegen/GPU/Machine.h"
+#include "pith/Conversion/Passes.h"
+#include "pith/Conversion/PithToGPU/Passes.h"
+
+namespace pith {
+#define GEN_PASS_DEF_BUILDGPUKERNELS
+#include "pith/Conversion/PithToGPU/Passes.h.inc"
+} // namespace pith
+
+using namespace mlir;
+using namespace pith;
+using pith::kernels::elementNames;
+
+mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, DictionaryAttr attribute,
+                                          llvm::function_ref<InFlightDiagnostic()> emitError) {
+  kernels::Reader r(attribute, emitError);
+  auto element = [&](StringRef name) { return r.choice<pith::gpu::Element>(name, elementNames); };
+  auto refused = [&](llvm::Error error) {
+    if (!error)
+      return false;
+    emitError() << "no kernel for " << llvm::toString(std::move(error));
+    return true;
+  };
+  StringRef kind = r.text("kind");
+  if (kind == "linear") {
+    pith::gpu::LinearSpec spec;
+    r.weights(spec.layout);
+    r.fusion(spec);
+    spec.input = element("input");
+    spec.output = element("output");
+    spec.rowTile = r.number("row_tile", 1);
+    if (r.failed || refused(spec.check()))
+      return {};
+    return pith::gpu::getOrCreateLinear(module, spec);
+  }
+  if (kind == "norm") {
+    pith::gpu::NormSpec spec;
+    r.norm(spec);
+    spec.input = element("input");
+    spec.output = element("output");
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateNorm(module, spec);
+  }
+  if (kind == "embedding") {
+    pith::gpu::EmbeddingSpec spec;
+    r.weights(spec.layout);
+    spec.scale = r.real("scale");
+    spec.output = element("output");
+    if (r.failed || refused(spec.layout.check()))
+      return {};
+    return pith::gpu::getOrCreateEmbedding(module, spec);
+  }
+  if (kind == "argmax") {
+    int64_t n = r.number("n", 1);
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateArgmax(module, n);
+  }
+  if (kind == "rope") {
+    pith::gpu::RopeSpec spec;
+    r.rope(spec);
+    spec.input = element("input");
+    spec.output = element("output");
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateRope(module, spec);
+  }
+  if (kind == "kv_append") {
+    pith::gpu::AppendSpec spec;
+    spec.cache = r.cache();
+    spec.rotaryDim = r.number("rotary_dim");
+    spec.interleaved = r.flag("interleaved");
+    spec.input = element("input");
+    return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateKVAppend(module, spec);
+  }
+  if (kind == "attention" || kind == "attention_merge") {
+    pith::gpu::AttentionSpec spec;
+    r.attention(spec);
+    spec.input = element("input");
+    spec.output = element("output");
+    spec.split = r.flag("split");
+    if (r.failed || refused(spec.check()))
+      return {};
+    return kind == "attention" ? pith::gpu::getOrCreateAttention(module, spec)
+                               : pith::gpu::getOrCreateAttentionMerge(module, spec);
+  }
+  if (!r.failed)
+    emitError() << "no GPU kernel of kind '" << kind << "'";
+  return {};
+}
+
+namespace {
+struct BuildGPUKernels : pith::impl::BuildGPUKernelsBase<BuildGPUKernels> {
+  using BuildGPUKernelsBase::BuildGPUKernelsBase;
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    llvm::Expected<SmallVector<pith::gpu::Machine>> machines = pith::gpu::parseTarget(target);
+    if (!machines) {
+      module.emitError(llvm::toString(machines.takeError()));
+      return signalPassFailure();
+    }
+    SmallVector<func::FuncOp> declared;
+    for (auto function : module.getOps<func::FuncOp>())
+      if (function.isExternal() && function->hasAttr(kKernelAttr))
+        declared.push_back(function);
+    if (declared.empty())
+      return;
+    OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
+    auto kernels = mlir::gpu::GPUModuleOp::create(b, module.getLoc(), "kernels");
+    for (func::FuncOp function : declared) {
+      auto spec = function->getAttrOfType<DictionaryAttr>(kKernelAttr);
+      if (!spec) {
+        function.emitError("attribute '") << kKernelAttr << "' should be a dictionary";
+        return signalPassFailure();
+      }
+      mlir::gpu::GPUFuncOp kernel = buildGPUKernel(kernels, spec, [&] { return function.emitError(); });
+      if (!kernel)
+        return signalPassFailure();
+      int64_t shared = kernel->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr).getInt();
+      for (const pith::gpu::Machine &machine : *machines)
+        if (shared > machine.sharedBytes) {
+          function.emitError("the kernel needs ")
+              << shared << " bytes of shared memory; " << machine.name() << " has " << machine.sharedBytes;
+          return signalPassFailure();
+        }
+      kernel->setAttr(kKernelAttr, spec);
+      function.erase();
+    }
+  }
+};
+} // namespace

@@ -1,0 +1,35 @@
+// RUN: pith-opt %s -split-input-file -verify-diagnostics -pith-build-gpu-kernels=target=hip:gfx942
+
+// expected-error @below {{no GPU kernel of kind 'sort'}}
+func.func private @unknown() attributes {pith.kernel = {kind = "sort"}}
+
+// -----
+
+// expected-error @below {{'k' in {heads = 1 : i64, kind = "norm", norm = "rms"} should be an integer of at least 1}}
+func.func private @incomplete() attributes {pith.kernel = {kind = "norm", norm = "rms", heads = 1}}
+
+// -----
+
+// expected-error @below {{no kernel for blocks of 48 input features; expected a multiple of 32, or a part of it that is a multiple of 8}}
+func.func private @blocks() attributes {pith.kernel = {
+  kind = "linear", format = "int4", n = 64, k = 96, block = 48, norm = "none", epsilon = 0.0 : f32, activation = "none",
+  input = "f32", output = "f32", row_tile = 1}}
+
+// -----
+
+// expected-error @below {{no kernel for a layer norm in a linear layer's prologue}}
+func.func private @layer() attributes {pith.kernel = {
+  kind = "linear", format = "f16", n = 64, k = 96, block = 0, norm = "layer", epsilon = 0.0 : f32, activation = "none",
+  input = "f32", output = "f32", row_tile = 1}}
+
+// -----
+
+// expected-error @below {{no kernel for attention of 6 heads over 4 kv heads; expected a multiple}}
+func.func private @heads() attributes {pith.kernel = {
+  kind = "attention", element = "f16", kv_heads = 4, head_dim = 64, value_dim = 64, layer_offset = 0, heads = 6,
+  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, input = "f32", output = "f32"}}
+
+// -----
+
+// expected-error @below {{attribute 'pith.kernel' should be a dictionary}}
+func.func private @text() attributes {pith.kernel = "norm"}

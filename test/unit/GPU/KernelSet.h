@@ -1,0 +1,119 @@
+//===- KernelSet.h - one of each kernel, in shapes of real models -*- C++ -*-==//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#ifndef PITH_TEST_UNIT_GPU_KERNELSET_H
+#define PITH_TEST_UNIT_GPU_KERNELSET_H
+
+#include "pith/Codegen/GPU/Kernels.h"
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace pith::gpu::test {
+
+struct NamedKernel {
+  std::string name; // short, for the table of what kernels take
+  std::function<void(mlir::gpu::GPUModuleOp)> build;
+  bool hot; // runs for every token: must not spill
+};
+
+inline LinearSpec linearOf(WeightFormat format, int64_t n, int64_t k, int64_t rowTile) {
+  LinearSpec spec;
+  spec.layout.format = format;
+  spec.layout.n = n;
+  spec.layout.k = k;
+  if (format == WeightFormat::Int4)
+    spec.layout.block = 128;
+  spec.rowTile = rowTile;
+  return spec;
+}
+
+inline std::vector<NamedKernel> allKernels() {
+  std::vector<NamedKernel> all;
+  auto linear = [&](std::string name, LinearSpec spec) {
+    all.push_back({name, [spec](mlir::gpu::GPUModuleOp m) { getOrCreateLinear(m, spec); }, true});
+  };
+  static constexpr const char *names[] = {"f32", "f16", "bf16", "int8", "int4"};
+  for (WeightFormat format :
+       {WeightFormat::F32, WeightFormat::F16, WeightFormat::BF16, WeightFormat::Int8, WeightFormat::Int4})
+    for (int64_t rows : {1, 4})
+      linear(std::string("linear-") + names[int(format)] + "-8192x8192-r" + std::to_string(rows),
+             linearOf(format, 8192, 8192, rows));
+  LinearSpec mlp = linearOf(WeightFormat::Int4, 28672, 4096, 1);
+  mlp.layout.glu = true;
+  mlp.layout.zeroPoints = true;
+  mlp.norm = Norm::RMS;
+  mlp.normEpsilon = 1e-5f;
+  mlp.activation = Activation::Silu;
+  mlp.output = Element::F16;
+  linear("linear-int4-rms-glu", mlp);
+  LinearSpec small = linearOf(WeightFormat::Int4, 250, 100, 2);
+  small.layout.block = 32;
+  small.bias = small.residual = true;
+  small.activation = Activation::Gelu;
+  linear("linear-int4-250x100", small);
+
+  auto norm = [&](std::string name, Norm kind, int64_t k, int64_t heads, bool bias, Element output) {
+    NormSpec spec;
+    spec.kind = kind;
+    spec.k = k;
+    spec.heads = heads;
+    spec.epsilon = 1e-5f;
+    spec.bias = bias;
+    spec.output = output;
+    all.push_back({name, [spec](mlir::gpu::GPUModuleOp m) { getOrCreateNorm(m, spec); }, true});
+  };
+  norm("norm-rms-4096", Norm::RMS, 4096, 1, false, Element::F16);
+  norm("norm-rms-32x128", Norm::RMS, 128, 32, false, Element::F32);
+  norm("norm-layer-3001", Norm::Layer, 3001, 1, true, Element::BF16);
+
+  EmbeddingSpec embedding;
+  embedding.layout = linearOf(WeightFormat::Int4, 128256, 2048, 1).layout;
+  all.push_back(
+      {"embedding-int4", [=](mlir::gpu::GPUModuleOp m) { getOrCreateEmbedding(m, embedding); }, false});
+  all.push_back({"argmax-128256", [=](mlir::gpu::GPUModuleOp m) { getOrCreateArgmax(m, 128256); }, true});
+  RopeSpec rope;
+  rope.heads = 32;
+  rope.headDim = rope.rotaryDim = 128;
+  all.push_back({"rope-32x128", [=](mlir::gpu::GPUModuleOp m) { getOrCreateRope(m, rope); }, true});
+  AppendSpec append;
+  append.cache.element = Element::F16;
+  append.cache.kvHeads = 8;
+  append.cache.headDim = append.cache.valueDim = 128;
+  append.rotaryDim = 64;
+  all.push_back({"kv-append-8x128", [=](mlir::gpu::GPUModuleOp m) { getOrCreateKVAppend(m, append); }, true});
+
+  auto attention = [&](std::string name, AttentionSpec spec) {
+    all.push_back({name, [spec](mlir::gpu::GPUModuleOp m) { getOrCreateAttention(m, spec); }, true});
+  };
+  AttentionSpec a;
+  a.cache = append.cache;
+  a.heads = 32;
+  a.scale = 0.088388347f;
+  a.split = true;
+  attention("attention-32-8x128-split", a);
+  all.push_back(
+      {"attention-merge", [=](mlir::gpu::GPUModuleOp m) { getOrCreateAttentionMerge(m, a); }, true});
+  a.split = false;
+  a.heads = 8;
+  attention("attention-8-8x128", a);
+  a.cache.headDim = a.cache.valueDim = 64;
+  a.heads = 64;
+  a.window = 128;
+  a.sinks = true;
+  attention("attention-64-8x64-sinks", a);
+  AttentionSpec odd;
+  odd.cache = {Element::F32, 2, 80, 20, 0};
+  odd.heads = 6;
+  odd.softcap = 50;
+  odd.alibi = true;
+  attention("attention-6-2x80x20-softcap-alibi", odd);
+  return all;
+}
+
+} // namespace pith::gpu::test
+
+#endif // PITH_TEST_UNIT_GPU_KERNELSET_H
