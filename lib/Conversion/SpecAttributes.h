@@ -140,6 +140,8 @@ public:
     spec.window = number("window");
     spec.sinks = flag("sinks");
     spec.alibi = flag("alibi");
+    spec.bias = number("bias");
+    spec.condition = flag("condition");
   }
   void norm(NormSpec &spec) {
     spec.kind = choice<Norm>("norm", normNames);

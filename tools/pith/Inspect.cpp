@@ -169,6 +169,11 @@ void Inspection::printEntries() const {
              << " rows at once\n";
       continue;
     }
+    if (entry.kind == PITH_ENTRY_CONDITION) {
+      outs() << "entry    @" << entry.name << " (condition): at most " << entry.maxRows << " rows at once of "
+             << describe(entry.inputs[0]) << "\n";
+      continue;
+    }
     outs() << "entry    @" << entry.name << " (invoke)\n";
     for (const rt::Port &port : entry.inputs)
       outs() << "  input  " << describe(port) << "\n";
@@ -180,6 +185,9 @@ void Inspection::printEntries() const {
     outs() << "state    pages of " << state.pageTokens << " tokens, " << bytes(state.pageBytes) << " each, "
            << state.pageBytes / state.pageTokens << " a token; positions "
            << (state.positions ? std::to_string(state.positions) : "without limit") << "\n";
+    if (state.conditionPageBytes)
+      outs() << "         pages of " << state.pageTokens << " rows of a condition, " << bytes(state.conditionPageBytes)
+             << " each\n";
   }
 }
 

@@ -95,6 +95,8 @@ struct AttentionSpec {
   float scale = 1, softcap = 0;
   int64_t window = 0;
   bool sinks = false, alibi = false;
+  int64_t bias = 0;       // distances that have a bias of their own; 0: none
+  bool condition = false; // over the sequences' conditions, all of each
 };
 
 } // namespace pith::kernels

@@ -34,6 +34,8 @@ public:
       sinks = arguments[next++];
     if (spec.alibi)
       slopes = arguments[next++];
+    if (spec.bias)
+      bias = arguments[next++];
     ldq = arguments[next++];
     ldo = arguments[next];
   }
@@ -41,14 +43,14 @@ public:
   void build() {
     Value lanes = emitLaneCount(k, context), zero = k.index(0);
     Value total = k.loop(zero, lanes, 1, {zero}, [&](Value i, ArrayRef<Value> sum) {
-      Lane lane = emitLane(k, context, i);
+      Lane lane = laneAt(i);
       Value ofHead =
           forTiles(lane, zero, [&](const Item &item, Value before) { return k.add(before, item.cost); });
       return KernelBuilder::Values{k.add(sum[0], k.mul(ofHead, spec.cache.kvHeads))};
     })[0];
     Value threads = k.threads(context);
     k.loop(zero, lanes, 1, {zero}, [&](Value i, ArrayRef<Value> atLane) {
-      Lane lane = emitLane(k, context, i);
+      Lane lane = laneAt(i);
       return k.loop(zero, k.index(spec.cache.kvHeads), 1, atLane, [&](Value head, ArrayRef<Value> atHead) {
         Value after = forTiles(lane, atHead[0], [&](const Item &item, Value before) {
           Value middle = k.add(k.mul(before, 2), item.cost);
@@ -68,14 +70,24 @@ private:
     Value firstPage, lastPage, cost;
   };
 
+  /// With a condition, the lane's rows attend to the condition's pages.
+  Lane laneAt(Value index) {
+    Lane lane = emitLane(k, context, index);
+    if (!spec.condition)
+      return lane;
+    Lane condition = emitCondition(k, context, index);
+    return {lane.firstRow, lane.rows, condition.past, condition.pages};
+  }
+
   /// One number carried through the tiles of a lane.
   Value forTiles(const Lane &lane, Value start, llvm::function_ref<Value(const Item &, Value)> body) {
     return k.loop(k.index(0), lane.rows, plan.tileRows, {start}, [&](Value row, ArrayRef<Value> carried) {
       Item item;
       item.firstRow = row;
       item.rows.count = k.minimum(k.sub(lane.rows, row), plan.tileRows);
-      item.rows.position = k.add(lane.past, row);
-      Value last = k.sub(k.add(item.rows.position, item.rows.count), 1);
+      // Of a condition every row sees what its last position would.
+      item.rows.position = spec.condition ? k.sub(lane.past, 1) : k.add(lane.past, row);
+      Value last = spec.condition ? item.rows.position : k.sub(k.add(item.rows.position, item.rows.count), 1);
       item.lastPage = k.div(last, CacheLayout::pageTokens);
       item.firstPage = k.index(0);
       if (spec.window > 0)
@@ -92,7 +104,9 @@ private:
       return k.at(base, k.mul(k.add(k.mul(row, stride), k.mul(firstHead, width)), 4));
     };
     auto headsOf = [&](Value base) { return base ? k.at(base, k.mul(firstHead, 4)) : Value(); };
-    tile.begin(rowsAt(q, ldq, spec.cache.headDim), k.mul(ldq, 4), item.rows, headsOf(sinks), headsOf(slopes));
+    Value headBias = spec.bias ? k.at(bias, k.mul(firstHead, biasStride(spec.bias) * 4)) : Value();
+    tile.begin(rowsAt(q, ldq, spec.cache.headDim), k.mul(ldq, 4), item.rows,
+               {headsOf(sinks), headsOf(slopes), headBias});
     k.loop(item.firstPage, k.add(item.lastPage, 1), 1, [&](Value page) {
       // After the last page this thread most often reads the next head's first.
       Value isLast = k.equal(page, item.lastPage);
@@ -109,7 +123,7 @@ private:
   const AttentionSpec &spec;
   const AttentionPlan plan;
   AttentionTile tile;
-  Value context, thread, q, out, sinks, slopes, ldq, ldo, layerOffset;
+  Value context, thread, q, out, sinks, slopes, bias, ldq, ldo, layerOffset;
 };
 
 } // namespace
@@ -126,12 +140,16 @@ static std::string attentionName(const AttentionSpec &spec) {
     name += "_sinks";
   if (spec.alibi)
     name += "_alibi";
+  if (spec.bias)
+    name += "_bias" + std::to_string(spec.bias);
+  if (spec.condition)
+    name += "_condition";
   return name;
 }
 
 func::FuncOp pith::cpu::getOrCreateAttention(ModuleOp module, const Machine &machine,
                                              const AttentionSpec &spec) {
-  unsigned pointers = 2 + spec.sinks + spec.alibi;
+  unsigned pointers = 2 + spec.sinks + spec.alibi + (spec.bias > 0);
   return getOrCreateLayerKernel(module, attentionName(spec), spec.cache, pointers, 2,
                                 [&](KernelBuilder &k, ArrayRef<Value> arguments, Value layerOffset) {
                                   AttentionKernel(k, machine, spec, arguments, layerOffset).build();

@@ -72,8 +72,9 @@ static void overVectors(KernelBuilder &k, int64_t count, int64_t lanes,
     body(k.index(whole * 4), k.firstLanes(lanes, k.index(count - whole)));
 }
 
-void AttentionTile::begin(Value q, Value rowBytes, const Rows &rows, Value sinks, Value slopes) {
+void AttentionTile::begin(Value q, Value rowBytes, const Rows &rows, const Extras &extras) {
   const CacheLayout &cache = spec.cache;
+  bias = extras.bias;
   // Scores come out in powers of two, or as the argument of softcap's tanh.
   Value factor = k.constant(vector(), spec.softcap > 0 ? spec.scale / spec.softcap : spec.scale * log2e);
   auto empty = [&](Value query) {
@@ -97,14 +98,14 @@ void AttentionTile::begin(Value q, Value rowBytes, const Rows &rows, Value sinks
     empty(query);
     if (spec.sinks) {
       // A sink is a key with that score and no value.
-      Value sink = k.fmul(k.load(k.f32, k.at(sinks, k.mul(head, 4))), k.constant(k.f32, log2e));
+      Value sink = k.fmul(k.load(k.f32, k.at(extras.sinks, k.mul(head, 4))), k.constant(k.f32, log2e));
       setState(query, k.fmax(sink, k.constant(k.f32, noMaximum)),
                k.select(k.firstLanes(plan.lanes, k.index(1)), k.constant(vector(), 1), zeros));
     } else {
       setState(query, k.constant(k.f32, noMaximum), zeros);
     }
     if (spec.alibi)
-      k.store(k.fmul(k.load(k.f32, k.at(slopes, k.mul(head, 4))), k.constant(k.f32, log2e)),
+      k.store(k.fmul(k.load(k.f32, k.at(extras.slopes, k.mul(head, 4))), k.constant(k.f32, log2e)),
               k.at(slopesLog2, k.mul(query, 4)));
   });
   if (plan.heads == plan.group)
@@ -156,10 +157,10 @@ void AttentionTile::micro(int64_t rows, Value row, Value keys, Value next, Value
   Micro m;
   m.rows = rows;
   m.queries = rows * plan.headSplit;
-  m.position = k.add(position, row);
+  m.position = spec.condition ? position : k.add(position, row);
   m.keys = keys;
   m.firstToken = firstToken;
-  m.to = k.minimum(k.sub(k.add(m.position, rows), firstToken), CacheLayout::pageTokens);
+  m.to = k.minimum(k.sub(k.add(m.position, spec.condition ? 1 : rows), firstToken), CacheLayout::pageTokens);
   m.from = k.index(0);
   if (spec.window > 0)
     m.from = k.maximum(k.sub(m.position, k.add(firstToken, spec.window - 1)), 0);
@@ -190,6 +191,17 @@ Value AttentionTile::masked(Value score, Value low, Value high, int64_t firstKey
   return k.select(visible, score, k.constant(vector(), -std::numeric_limits<double>::infinity()));
 }
 
+/// A page's scores of one query, whose first key is `distance` away (negative, or a few rows ahead).
+void AttentionTile::addBias(Value query, Value distance, KernelBuilder::Values &scores) {
+  Value head = k.minimum(k.rem(query, plan.heads), plan.group - 1);
+  // What is farther away than the front reaches is one number.
+  Value from = k.add(k.maximum(k.add(distance, spec.bias - 1), -biasFront), biasFront);
+  Value run = k.at(bias, k.mul(k.add(k.mul(head, biasStride(spec.bias)), from), 4));
+  for (auto [v, score] : llvm::enumerate(scores))
+    score =
+        k.fma(k.load(vector(), k.at(run, int64_t(v) * plan.lanes * 4)), k.constant(vector(), log2e), score);
+}
+
 void AttentionTile::softmax(const Micro &m) {
   int64_t vectors = CacheLayout::pageTokens / plan.lanes;
   // Degree 4 is off by 3e-6, far below the rounding of 16-bit keys and values.
@@ -197,7 +209,8 @@ void AttentionTile::softmax(const Micro &m) {
   auto narrow = [&](Value x) { return arith::TruncIOp::create(k.b, k.loc, k.i32, x); };
   k.loop(k.index(0), k.index(m.queries), 1, [&](Value index) {
     Value query = k.add(m.first, index), weight = weightAt(index);
-    Value position = m.rows == 1 ? m.position : k.add(m.position, k.div(index, plan.headSplit));
+    Value position =
+        m.rows == 1 || spec.condition ? m.position : k.add(m.position, k.div(index, plan.headSplit));
     KernelBuilder::Values s;
     for (int64_t v = 0; v < vectors; ++v)
       s.push_back(k.load(vector(), k.at(weight, v * plan.lanes * 4)));
@@ -211,6 +224,8 @@ void AttentionTile::softmax(const Micro &m) {
       for (int64_t v = 0; v < vectors; ++v)
         s[v] = k.fma(slope, k.toF32(k.add(first, v * plan.lanes)), s[v]);
     }
+    if (spec.bias)
+      addBias(query, distance, s);
 
     // Keys beyond the row's own, or before its window. What stands there may be NaN: selected away, not added
     // to.

@@ -46,11 +46,14 @@ public:
 
   /// Where a tile's rows stand. `position` is that of the first row.
   struct Rows {
-    mlir::Value count, position;
+    mlir::Value count, position; // of a condition, all rows have the position of its end
   };
-  /// q at the tile's first row and first head, scaled into the tile's memory. Sinks and slopes (or null) at
-  /// the first head.
-  void begin(mlir::Value q, mlir::Value rowBytes, const Rows &rows, mlir::Value sinks, mlir::Value slopes);
+  /// What is added to scores, each at the tile's first head, or null.
+  struct Extras {
+    mlir::Value sinks, slopes, bias;
+  };
+  /// q at the tile's first row and first head, scaled into the tile's memory.
+  void begin(mlir::Value q, mlir::Value rowBytes, const Rows &rows, const Extras &extras);
   /// One page, `keys` at its first key. `next` is where the next page read will be, for prefetching.
   void page(mlir::Value keys, mlir::Value next, mlir::Value firstToken, const Rows &rows);
   /// The finished rows to `out`.
@@ -70,6 +73,7 @@ private:
              mlir::Value position);
   void scores(const Micro &m);
   void softmax(const Micro &m);
+  void addBias(mlir::Value query, mlir::Value distance, KernelBuilder::Values &scores);
   mlir::Value masked(mlir::Value score, mlir::Value low, mlir::Value high, int64_t firstKey);
   void values(const Micro &m);
   void valueColumns(const Micro &m, mlir::Value column, int64_t vectors, int64_t lastCount);
@@ -93,6 +97,7 @@ private:
   mlir::Value denominators; // [queries][lanes], to be added up
   mlir::Value factors;      // [queries of a micro tile]
   mlir::Value slopesLog2;   // [queries]
+  mlir::Value bias;         // [heads][biasStride], of the tile that was begun
 };
 
 } // namespace pith::cpu

@@ -36,13 +36,21 @@ Value pith::cpu::emitLaneCount(KernelBuilder &k, Value context) {
   return k.zext(k.load(k.i32, k.at(context, int64_t(offsetof(pith_exec_context, lanes)))), k.i64);
 }
 
-Lane pith::cpu::emitLane(KernelBuilder &k, Value context, Value index) {
-  Value lanes = k.load(k.ptr, k.at(context, int64_t(offsetof(pith_exec_context, lane))));
+static Lane loadLane(KernelBuilder &k, Value context, size_t field, Value index) {
+  Value lanes = k.load(k.ptr, k.at(context, int64_t(field)));
   Value lane = k.at(lanes, k.mul(index, sizeof(pith_exec_lane)));
   auto number = [&](size_t offset) { return k.zext(k.load(k.i32, k.at(lane, int64_t(offset))), k.i64); };
   return {number(offsetof(pith_exec_lane, first_row)), number(offsetof(pith_exec_lane, rows)),
           number(offsetof(pith_exec_lane, past)),
           k.load(k.ptr, k.at(lane, int64_t(offsetof(pith_exec_lane, pages))))};
+}
+
+Lane pith::cpu::emitLane(KernelBuilder &k, Value context, Value index) {
+  return loadLane(k, context, offsetof(pith_exec_context, lane), index);
+}
+
+Lane pith::cpu::emitCondition(KernelBuilder &k, Value context, Value index) {
+  return loadLane(k, context, offsetof(pith_exec_context, conditions), index);
 }
 
 Value pith::cpu::emitHeadInPage(KernelBuilder &k, const CacheLayout &cache, const Lane &lane,

@@ -18,6 +18,8 @@ struct Lane {
 
 mlir::Value emitLaneCount(KernelBuilder &k, mlir::Value context);
 Lane emitLane(KernelBuilder &k, mlir::Value context, mlir::Value index);
+/// The same lane's condition: `past` is its length, `pages` are its own.
+Lane emitCondition(KernelBuilder &k, mlir::Value context, mlir::Value index);
 
 /// Page `page` of a lane, at the keys and values of kv head `head` in the layer at `layerOffset`.
 mlir::Value emitHeadInPage(KernelBuilder &k, const CacheLayout &cache, const Lane &lane,

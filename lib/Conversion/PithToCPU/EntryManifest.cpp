@@ -70,6 +70,26 @@ static FailureOr<DictionaryAttr> describeStep(func::FuncOp entry) {
   return b.getDictionaryAttr(fields);
 }
 
+/// The entry that takes an encoder's output.
+static FailureOr<DictionaryAttr> describeCondition(func::FuncOp entry) {
+  Builder b(entry.getContext());
+  ArrayRef<Type> types = entry.getArgumentTypes();
+  auto rows = types.empty() ? MemRefType() : dyn_cast<MemRefType>(types[0]);
+  auto positions = types.size() == 3 ? dyn_cast<MemRefType>(types[1]) : MemRefType();
+  if (!rows || rows.getRank() != 2 || rows.isDynamicDim(1) || !rows.getElementType().isF32() || !positions ||
+      positions.getRank() != 1 || !positions.getElementType().isInteger(32))
+    return entry.emitError(
+               "a condition entry takes rows as tensor<?xDxf32> and positions as tensor<?xi32> and "
+               "gives nothing, but this is ")
+           << entry.getFunctionType();
+  auto maxRows = entry->getAttrOfType<IntegerAttr>(kMaxRowsAttr);
+  return b.getDictionaryAttr(
+      {b.getNamedAttr("inputs", b.getArrayAttr({describeTensor(entry, 0, "rows")})),
+       b.getNamedAttr("kind", b.getStringAttr("condition")),
+       b.getNamedAttr("max_rows", maxRows ? maxRows : b.getI64IntegerAttr(ScheduleOptions().maxRows)),
+       b.getNamedAttr("name", b.getStringAttr(entry.getSymName()))});
+}
+
 FailureOr<DictionaryAttr> pith::describeEntries(ModuleOp module, ArrayRef<func::FuncOp> entries) {
   Builder b(module.getContext());
   SmallVector<Attribute> list;
@@ -82,16 +102,24 @@ FailureOr<DictionaryAttr> pith::describeEntries(ModuleOp module, ArrayRef<func::
         return failure();
       list.push_back(*step);
       auto positions = entry->getAttrOfType<IntegerAttr>(kPositionsAttr);
-      manifest.push_back(b.getNamedAttr(
-          "state",
-          b.getDictionaryAttr(
-              {b.getNamedAttr("page_bytes", b.getI64IntegerAttr(getPageBytes(module))),
-               b.getNamedAttr("page_tokens", b.getI64IntegerAttr(cpu::CacheLayout::pageTokens)),
-               b.getNamedAttr("positions", b.getI64IntegerAttr(positions ? positions.getInt() : 0))})));
+      SmallVector<NamedAttribute> state = {
+          b.getNamedAttr("page_bytes", b.getI64IntegerAttr(getPageBytes(module, /*condition=*/false))),
+          b.getNamedAttr("page_tokens", b.getI64IntegerAttr(cpu::CacheLayout::pageTokens)),
+          b.getNamedAttr("positions", b.getI64IntegerAttr(positions ? positions.getInt() : 0))};
+      if (int64_t bytes = getPageBytes(module, /*condition=*/true))
+        state.push_back(b.getNamedAttr("condition_page_bytes", b.getI64IntegerAttr(bytes)));
+      manifest.push_back(b.getNamedAttr("state", b.getDictionaryAttr(state)));
+      continue;
+    }
+    if (kind == "condition") {
+      FailureOr<DictionaryAttr> condition = describeCondition(entry);
+      if (failed(condition))
+        return failure();
+      list.push_back(*condition);
       continue;
     }
     if (kind != "invoke")
-      return entry.emitError("entry of kind '") << kind << "', expected 'invoke' or 'step'";
+      return entry.emitError("entry of kind '") << kind << "', expected 'invoke', 'step' or 'condition'";
     auto inputs = static_cast<unsigned>(entry->getAttrOfType<IntegerAttr>("pith.inputs").getInt());
     SmallVector<Attribute> ins, outs;
     // The last argument is the workspace.
@@ -127,16 +155,18 @@ cpu::CacheLayout pith::getCacheLayout(ModuleOp module, StateOp wanted) {
   for (auto state : module.getOps<StateOp>()) {
     if (state == wanted)
       break;
-    offset = llvm::alignTo(offset + layoutOf(state).layerBytes(), 64);
+    if (state.getCondition() == wanted.getCondition())
+      offset = llvm::alignTo(offset + layoutOf(state).layerBytes(), 64);
   }
   cpu::CacheLayout layout = layoutOf(wanted);
   layout.layerOffset = offset;
   return layout;
 }
 
-int64_t pith::getPageBytes(ModuleOp module) {
+int64_t pith::getPageBytes(ModuleOp module, bool condition) {
   int64_t bytes = 0;
   for (auto state : module.getOps<StateOp>())
-    bytes = llvm::alignTo(bytes + layoutOf(state).layerBytes(), 64);
+    if (state.getCondition() == condition)
+      bytes = llvm::alignTo(bytes + layoutOf(state).layerBytes(), 64);
   return bytes;
 }

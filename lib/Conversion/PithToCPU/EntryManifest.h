@@ -14,14 +14,15 @@
 namespace pith {
 
 /// {entries = [{name, kind, inputs, outputs | vocab, max_rows}…], state = {page_tokens, page_bytes,
-/// positions}}
+/// positions, condition_page_bytes}}
 mlir::FailureOr<mlir::DictionaryAttr> describeEntries(mlir::ModuleOp module,
                                                       mlir::ArrayRef<mlir::func::FuncOp> entries);
 
-/// Where a layer's cache lies in a page: states follow one another in the module's order.
+/// Where a layer's cache lies in a page: states follow one another in the module's order, those of the
+/// condition in pages of their own.
 cpu::CacheLayout getCacheLayout(mlir::ModuleOp module, StateOp state);
-/// Bytes of a page of all states.
-int64_t getPageBytes(mlir::ModuleOp module);
+/// Bytes of a page of all states of a sequence's tokens, or of its condition.
+int64_t getPageBytes(mlir::ModuleOp module, bool condition);
 
 } // namespace pith
 

@@ -38,14 +38,13 @@ class EntryExporter {
 public:
   EntryExporter(ModuleOp module, func::FuncOp entry)
       : module(module), entry(entry), b(module.getContext()), loc(entry.getLoc()),
-        pointer(LLVM::LLVMPointerType::get(module.getContext())),
-        isStep(entry->getAttrOfType<StringAttr>(kEntryAttr).getValue() == "step"),
+        pointer(LLVM::LLVMPointerType::get(module.getContext())), kind(kindOf(entry)),
         inputs(entry->getAttrOfType<IntegerAttr>("pith.inputs").getInt()),
         outputs(entry.getNumArguments() - 1 - inputs) {}
 
   LogicalResult exportRun(func::FuncOp run);
   LogicalResult exportPrepare();
-  bool step() { return isStep; }
+  uint32_t entryKind() { return kind; }
   std::string runName() { return ("pith_" + entry.getSymName() + "_run").str(); }
   std::string prepareName() { return ("pith_" + entry.getSymName() + "_prepare").str(); }
 
@@ -61,7 +60,11 @@ private:
     return describeBuffer(b, loc, type, data, dims);
   }
   Value invokeBuffer(MemRefType type, Value tensor, bool withData, bool dimsKnown);
-  Value stepBuffer(unsigned argument, bool withData);
+  Value rowsBuffer(unsigned argument, bool withData);
+  static uint32_t kindOf(func::FuncOp entry) {
+    StringRef kind = entry->getAttrOfType<StringAttr>(kEntryAttr).getValue();
+    return kind == "step" ? PITH_EXEC_STEP : kind == "condition" ? PITH_EXEC_CONDITION : PITH_EXEC_INVOKE;
+  }
   SmallVector<Value> buffers(bool running);
 
   ModuleOp module;
@@ -69,7 +72,7 @@ private:
   OpBuilder b;
   Location loc;
   Type pointer;
-  bool isStep;
+  uint32_t kind;
   int64_t inputs, outputs;
   Value context;
 };
@@ -101,18 +104,24 @@ Value EntryExporter::invokeBuffer(MemRefType type, Value tensor, bool withData, 
   return describe(type, data, dims);
 }
 
-/// The step entry's arguments are fields of the context: tokens, positions, out_rows; logits.
-Value EntryExporter::stepBuffer(unsigned argument, bool withData) {
-  static const struct {
+/// A step's arguments are fields of the context: tokens, positions, out_rows; logits. A condition's are its
+/// rows and their positions.
+Value EntryExporter::rowsBuffer(unsigned argument, bool withData) {
+  struct Field {
     int64_t data, rows;
-  } places[] = {{offsetof(pith_exec_context, tokens), offsetof(pith_exec_context, rows)},
-                {offsetof(pith_exec_context, positions), offsetof(pith_exec_context, rows)},
-                {offsetof(pith_exec_context, out_row_index), offsetof(pith_exec_context, out_rows)},
-                {offsetof(pith_exec_context, logits), offsetof(pith_exec_context, out_rows)}};
+  };
+  static const Field ofStep[] = {
+      {offsetof(pith_exec_context, tokens), offsetof(pith_exec_context, rows)},
+      {offsetof(pith_exec_context, positions), offsetof(pith_exec_context, rows)},
+      {offsetof(pith_exec_context, out_row_index), offsetof(pith_exec_context, out_rows)},
+      {offsetof(pith_exec_context, logits), offsetof(pith_exec_context, out_rows)}};
+  static const Field ofCondition[] = {
+      {offsetof(pith_exec_context, condition_rows), offsetof(pith_exec_context, rows)},
+      {offsetof(pith_exec_context, positions), offsetof(pith_exec_context, rows)}};
+  const Field &place = kind == PITH_EXEC_STEP ? ofStep[argument] : ofCondition[argument];
   auto type = cast<MemRefType>(entry.getArgumentTypes()[argument]);
-  Value data =
-      withData ? field(places[argument].data, pointer) : LLVM::ZeroOp::create(b, loc, pointer).getResult();
-  Value rows = LLVM::ZExtOp::create(b, loc, b.getI64Type(), field(places[argument].rows, b.getI32Type()));
+  Value data = withData ? field(place.data, pointer) : LLVM::ZeroOp::create(b, loc, pointer).getResult();
+  Value rows = LLVM::ZExtOp::create(b, loc, b.getI64Type(), field(place.rows, b.getI32Type()));
   SmallVector<Value> dims{rows};
   if (type.getRank() == 2)
     dims.push_back(constant(type.getDimSize(1)));
@@ -121,9 +130,9 @@ Value EntryExporter::stepBuffer(unsigned argument, bool withData) {
 
 SmallVector<Value> EntryExporter::buffers(bool running) {
   SmallVector<Value> result;
-  if (isStep) {
-    for (unsigned i = 0; i < 4; ++i)
-      result.push_back(stepBuffer(i, running));
+  if (kind != PITH_EXEC_INVOKE) {
+    for (unsigned i = 0, e = inputs + outputs; i < e; ++i)
+      result.push_back(rowsBuffer(i, running));
   } else {
     Value ins = field(offsetof(pith_exec_context, inputs), pointer);
     for (int64_t i = 0; i < inputs; ++i)
@@ -167,7 +176,7 @@ LogicalResult EntryExporter::exportPrepare() {
     Value impossible = LLVM::ICmpOp::create(b, loc, LLVM::ICmpPredicate::slt, size, constant(0));
     return LLVM::SelectOp::create(b, loc, impossible, constant(-2), size);
   };
-  if (!isStep) {
+  if (kind == PITH_EXEC_INVOKE) {
     unsigned next = 1;
     int64_t position = 0;
     for (int64_t i = 0; i < outputs; ++i)
@@ -213,7 +222,7 @@ static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries,
   for (auto [i, entry] : llvm::enumerate(entries)) {
     auto position = static_cast<int64_t>(i);
     Value fields[] = {nameConstant(b, loc, module, func::FuncOp(functions[i]).getSymName()),
-                      constant(entry.step() ? PITH_EXEC_STEP : PITH_EXEC_INVOKE), constant(0),
+                      constant(entry.entryKind()), constant(0),
                       LLVM::AddressOfOp::create(b, loc, pointer, entry.prepareName()),
                       LLVM::AddressOfOp::create(b, loc, pointer, entry.runName())};
     for (auto [j, value] : llvm::enumerate(fields))

@@ -91,8 +91,8 @@ std::optional<KernelChooser::Part> KernelChooser::describe(Operation *user, Attr
   layout.n = type.getDimSize(kMajor ? 1 : 0);
   layout.k = type.getDimSize(kMajor ? 0 : 1);
   if (auto encoding = dyn_cast_or_null<BlockQuantAttr>(type.getEncoding())) {
-    bool known =
-        (encoding.getBits() == 4 || encoding.getBits() == 8) && kMajor == encoding.getKMajor() && encoding.getBlock() % 16 == 0;
+    bool known = (encoding.getBits() == 4 || encoding.getBits() == 8) && kMajor == encoding.getKMajor() &&
+                 encoding.getBlock() % 16 == 0;
     if (!known) {
       stay(user, "no kernel for weights of " + Twine(encoding.getBits()) + " bits in blocks of " +
                      Twine(encoding.getBlock()) + (kMajor ? ", read by k" : ""));
@@ -517,10 +517,31 @@ bool KernelChooser::chooseAppend(KVAppendOp op) {
   return true;
 }
 
+/// The bias by distance as the kernel reads it (biasStride in Kernels.h).
+static Value layOutBias(TensorBuilder &t, DenseFPElementsAttr bias) {
+  auto type = cast<RankedTensorType>(bias.getType());
+  int64_t heads = type.getDimSize(0), distances = type.getDimSize(1), stride = cpu::biasStride(distances);
+  SmallVector<float> given, laidOut(heads * stride, 0.0f);
+  for (const APFloat &value : bias.getValues<APFloat>())
+    given.push_back(value.convertToFloat());
+  for (int64_t head = 0; head < heads; ++head)
+    for (int64_t i = 0; i < cpu::biasFront + distances; ++i) {
+      int64_t distance = std::min(cpu::biasFront + distances - 1 - i, distances - 1);
+      laidOut[head * stride + i] = given[head * distances + distance];
+    }
+  auto attribute = DenseElementsAttr::get(type.clone({heads, stride}), ArrayRef<float>(laidOut));
+  return arith::ConstantOp::create(t.b, t.loc, attribute);
+}
+
 bool KernelChooser::chooseCacheAttention(CacheAttentionOp op) {
   StateOp state = stateOf(op.getCache());
   if (!state || !isF32(op.getQ()))
     return stay(op, "its queries are not f32, or its state is not declared");
+  if (state.getCondition() != op.getCondition())
+    return stay(op, "its state is one of the condition, or it is to be, but not both");
+  DenseFPElementsAttr bias;
+  if (op.getBias() && !matchPattern(op.getBias(), m_Constant(&bias)))
+    return stay(op, "its bias is no constant");
   OpBuilder b(op);
   TensorBuilder t(b, op.getLoc());
   cpu::AttentionSpec spec;
@@ -531,6 +552,8 @@ bool KernelChooser::chooseCacheAttention(CacheAttentionOp op) {
   spec.window = op.getWindow();
   spec.sinks = bool(op.getSinks());
   spec.alibi = bool(op.getAlibi());
+  spec.bias = bias ? cast<RankedTensorType>(bias.getType()).getDimSize(1) : 0;
+  spec.condition = op.getCondition();
   Call call;
   Value q = rows2D(t, op.getQ());
   call.in(q);
@@ -538,6 +561,8 @@ bool KernelChooser::chooseCacheAttention(CacheAttentionOp op) {
   for (Value vector : {op.getSinks(), op.getAlibi()})
     if (vector)
       call.in(vector);
+  if (bias)
+    call.in(layOutBias(t, bias));
   Value result = launch(t, toAttribute(module.getContext(), spec), call)[0];
   op.getResult().replaceAllUsesWith(t.as(
       t.reshape(result, {t.dim(q, 0), t.fixed(spec.heads * spec.cache.valueDim)}), op.getResult().getType()));

@@ -73,6 +73,8 @@ DictionaryAttr pith::toAttribute(MLIRContext *context, const AttentionSpec &spec
       .number("window", spec.window)
       .flag("sinks", spec.sinks)
       .flag("alibi", spec.alibi)
+      .number("bias", spec.bias)
+      .flag("condition", spec.condition)
       .text("cache", "read")
       .strides({0, 1})
       .done();

@@ -28,9 +28,12 @@ struct LimitRows : pith::impl::LimitRowsBase<LimitRows> {
       return signalPassFailure();
     }
     for (auto entry : getOperation().getOps<func::FuncOp>())
-      if (auto kind = entry->getAttrOfType<StringAttr>(pith::kEntryAttr); kind && kind.getValue() == "step") {
+      if (auto kind = entry->getAttrOfType<StringAttr>(pith::kEntryAttr);
+          kind && kind.getValue() != "invoke") {
         OpBuilder b(entry);
         entry->setAttr(pith::kMaxRowsAttr, b.getI64IntegerAttr(maxRows));
+        if (kind.getValue() != "step")
+          continue;
         // Raising may have found a limit of its own; 0 is none.
         int64_t limit = pith::positionLimit(entry);
         if (auto known = entry->getAttrOfType<IntegerAttr>(pith::kPositionsAttr); known && known.getInt() > 0)

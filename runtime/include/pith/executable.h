@@ -92,9 +92,20 @@ typedef struct pith_exec_context {
   /* 152: ends the run; the message stays valid as long as the module does */
   void (*fail)(const struct pith_exec_context *context, uint32_t thread, const char *message);
   void *run; /* 160: the runtime's */
+
+  /* 168: entries of kind PITH_EXEC_STEP beside one of kind PITH_EXEC_CONDITION: [lanes], the condition of each lane's
+   * sequence: `past` rows of it lie in `pages`; first_row and rows are 0. */
+  const pith_exec_lane *conditions;
+  /* 176: entries of kind PITH_EXEC_CONDITION: [rows, width], rows of the encoder's output. `rows`, `positions`, `lane`
+   * and `lanes` are as for a step, with the condition's pages. */
+  const float *condition_rows;
 } pith_exec_context;
 
-enum { PITH_EXEC_INVOKE = 1, PITH_EXEC_STEP = 2 };
+enum {
+  PITH_EXEC_INVOKE = 1,
+  PITH_EXEC_STEP = 2,
+  PITH_EXEC_CONDITION = 3 /* makes a sequence's condition, which its steps read */
+};
 
 /* One entry point. */
 typedef struct pith_exec_entry {

@@ -202,21 +202,22 @@ enum {
   PITH_CAN_ATTACH,          /* pith_sequence_attach */
   PITH_CAN_VERIFY,          /* pith_verify */
   PITH_CAN_KV_MODES,        /* PITH_KV_WRITE_FOR_LANE */
-  PITH_CAN_DETERMINISTIC    /* PITH_SESSION_DETERMINISTIC */
+  PITH_CAN_DETERMINISTIC,   /* PITH_SESSION_DETERMINISTIC */
+  PITH_CAN_CONDITION        /* pith_sequence_condition, which every sequence needs then before it steps */
 };
 
 /* 1 when the module can, 0 when not; then *reason (may be null) says why, static. */
 PITH_API int pith_module_supports(const pith_module *module, pith_capability capability, const char **reason);
 
 typedef uint32_t pith_entry_kind;
-enum { PITH_ENTRY_INVOKE = 1, PITH_ENTRY_STEP = 2 };
+enum { PITH_ENTRY_INVOKE = 1, PITH_ENTRY_STEP = 2, PITH_ENTRY_CONDITION = 3 };
 
 /* Strings live as long as the module. */
 typedef struct pith_entry_info {
   uint32_t struct_size;
   pith_entry_kind kind;
   const char *name;
-  uint32_t input_count;  /* INVOKE only */
+  uint32_t input_count;  /* INVOKE; CONDITION: 1, the rows of pith_sequence_condition */
   uint32_t output_count; /* INVOKE only */
 } pith_entry_info;
 
@@ -255,7 +256,7 @@ typedef struct pith_step_info {
   uint32_t layers;      /* blocks with hidden states to tap; 0: none */
   uint32_t hidden;      /* floats of a hidden state; 0: none */
   uint32_t embedding;   /* floats of an embedding row (pith_lane.embeddings); 0: none */
-  uint32_t reserved;
+  uint32_t condition;   /* floats of a condition's row (pith_sequence_condition); 0: the model takes none */
 } pith_step_info;
 
 /* Errors: UNSUPPORTED (the module has no step entry). */
@@ -383,6 +384,17 @@ PITH_API size_t pith_sequence_length(const pith_sequence *sequence);
 
 /* Copies tokens [from, from + count) to out, as many as there are; returns how many. Embedding rows are -1. */
 PITH_API size_t pith_sequence_tokens(const pith_sequence *sequence, size_t from, int32_t *out, size_t count);
+
+/* Conditions an empty sequence on `count` rows of an encoder's output, [count, width] floats: the decoder's
+ * cross-attention sees all of them, and nothing of them stays with the caller. A model that takes a condition steps only sequences that
+ * have one. Another call replaces it; forks share it, truncate leaves it, export and import carry it. Rows that pad a
+ * batch do not belong here. Sequences with a condition take no part in pith_sequence_match. A failure or a cancel leaves the
+ * sequence as it was. Errors: UNSUPPORTED (the model takes none), ARGUMENT (no rows; another width than
+ * pith_step_info.condition; the sequence has tokens), LIMIT, MEMORY, CANCELLED, EXECUTION. */
+PITH_API pith_status pith_sequence_condition(pith_sequence *sequence, const float *rows, size_t count, size_t width,
+                                             pith_error *error);
+/* Rows of the sequence's condition; 0 where it has none, and for null. */
+PITH_API size_t pith_sequence_condition_rows(const pith_sequence *sequence);
 
 /* `count` new sequences that begin as the first `at` tokens of this one. Pages are shared; the last one is copied when
  * one of its holders first writes to it. All or none. Errors: ARGUMENT (at beyond the length), MEMORY. */

@@ -264,6 +264,11 @@ public:
   }
 
   size_t length() const { return pith_sequence_length(get()); }
+  /// Conditions the empty sequence on rows of `width` floats, one after the other.
+  void condition(const std::vector<float> &rows, size_t width) {
+    detail::check(pith_sequence_condition, get(), rows.data(), width ? rows.size() / width : 0, width);
+  }
+  size_t conditionRows() const { return pith_sequence_condition_rows(get()); }
   std::vector<int32_t> tokens() const {
     std::vector<int32_t> list(length());
     list.resize(pith_sequence_tokens(get(), 0, list.data(), list.size()));

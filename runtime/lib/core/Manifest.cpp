@@ -187,6 +187,21 @@ Status parseStepFeatures(const Json &json, const std::string &where, Entry &entr
   return {};
 }
 
+/// The entry that makes a sequence's condition of rows of an encoder's output.
+Status parseCondition(const Json &json, const std::string &where, Entry &entry) {
+  entry.kind = PITH_ENTRY_CONDITION;
+  int64_t maxRows = 0;
+  PITH_TRY(readInteger(json, "max_rows", where + ".", 1, 1 << 20, maxRows));
+  entry.maxRows = uint32_t(maxRows);
+  PITH_TRY(parsePorts(json, "inputs", where + ".", entry.inputs));
+  const bool isRows = entry.inputs.size() == 1 && entry.inputs[0].type == PITH_F32 &&
+                      entry.inputs[0].dims.size() == 2 && entry.inputs[0].dims[0].size < 0;
+  constexpr int64_t mostWidth = 1 << 24;
+  if (!isRows || entry.inputs[0].dims[1].size < 1 || entry.inputs[0].dims[1].size > mostWidth)
+    return bad(where + ".inputs", "one list of rows, f32 [name, width]");
+  return {};
+}
+
 Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
   if (!json.isObject())
     return bad(where, "an object");
@@ -198,9 +213,12 @@ Status parseEntry(const Json &json, const std::string &where, Entry &entry) {
     PITH_TRY(parsePorts(json, "inputs", where + ".", entry.inputs));
     return parsePorts(json, "outputs", where + ".", entry.outputs);
   }
+  if (kind == "condition")
+    return parseCondition(json, where, entry);
   if (kind != "step")
-    return failure(PITH_ERROR_FORMAT, "manifest: %s.kind is %s, expected \"invoke\" or \"step\"",
-                   where.c_str(), quoteName(kind).c_str());
+    return failure(PITH_ERROR_FORMAT,
+                   "manifest: %s.kind is %s, expected \"invoke\", \"step\" or \"condition\"", where.c_str(),
+                   quoteName(kind).c_str());
   entry.kind = PITH_ENTRY_STEP;
   int64_t vocab = 0, maxRows = 0;
   PITH_TRY(readInteger(json, "vocab", where + ".", 1, INT32_MAX, vocab));
@@ -221,14 +239,20 @@ Status parseEntries(const Json &root, Manifest &manifest) {
     PITH_TRY(parseEntry((*list)[i], "entries[" + std::to_string(i) + "]", entry));
     if (!names.insert(entry.name).second)
       return failure(PITH_ERROR_FORMAT, "manifest: two entries are named %s", quoteName(entry.name).c_str());
-    if (entry.kind != PITH_ENTRY_STEP)
+    if (entry.kind == PITH_ENTRY_INVOKE)
       continue;
-    if (manifest.stepEntry >= 0)
-      return failure(PITH_ERROR_FORMAT, "manifest: %s and %s are both of kind \"step\", expected at most one",
-                     quoteName(manifest.entries[manifest.stepEntry].name).c_str(),
-                     quoteName(entry.name).c_str());
-    manifest.stepEntry = int(i);
+    const bool isStep = entry.kind == PITH_ENTRY_STEP;
+    int &only = isStep ? manifest.stepEntry : manifest.conditionEntry;
+    if (only >= 0)
+      return failure(PITH_ERROR_FORMAT, "manifest: %s and %s are both of kind \"%s\", expected at most one",
+                     quoteName(manifest.entries[only].name).c_str(), quoteName(entry.name).c_str(),
+                     isStep ? "step" : "condition");
+    only = int(i);
   }
+  if (manifest.conditionEntry >= 0 && manifest.stepEntry < 0)
+    return failure(PITH_ERROR_FORMAT,
+                   "manifest: %s is of kind \"condition\", but there is no entry of kind \"step\"",
+                   quoteName(manifest.entries[manifest.conditionEntry].name).c_str());
   return {};
 }
 
@@ -243,7 +267,11 @@ Status parseState(const Json &root, Manifest &manifest) {
   PITH_TRY(readInteger(*state, "page_bytes", "state.", 1, INT64_C(1) << 40, pageBytes));
   if (member(*state, "positions"))
     PITH_TRY(readInteger(*state, "positions", "state.", 0, INT32_MAX, positions));
-  manifest.state = {uint32_t(pageTokens), uint64_t(pageBytes), uint64_t(positions)};
+  int64_t conditionPageBytes = 0;
+  if (manifest.conditionEntry >= 0)
+    PITH_TRY(readInteger(*state, "condition_page_bytes", "state.", 1, INT64_C(1) << 40, conditionPageBytes));
+  manifest.state = {uint32_t(pageTokens), uint64_t(pageBytes), uint64_t(positions),
+                    uint64_t(conditionPageBytes)};
   return {};
 }
 

@@ -43,7 +43,7 @@ struct Entry {
   std::string name;
   pith_entry_kind kind = PITH_ENTRY_INVOKE;
   std::vector<Port> inputs, outputs; ///< INVOKE
-  // STEP
+  // STEP; a CONDITION has maxRows and one input
   uint32_t vocab = 0, maxRows = 0;
   uint32_t embeddingRow = 0; ///< floats that can stand for a token's embedding; 0: tokens only
   bool deterministic = false;
@@ -53,14 +53,16 @@ struct Entry {
 struct StateLayout {
   uint32_t pageTokens = 0;
   uint64_t pageBytes = 0;
-  uint64_t positions = 0; ///< 0: no limit
+  uint64_t positions = 0;          ///< 0: no limit
+  uint64_t conditionPageBytes = 0; ///< 0: the model takes no condition
 };
 
 struct Manifest {
   std::string producer, arch, cpu;
   std::vector<std::string> features;
   std::vector<Entry> entries;
-  int stepEntry = -1; ///< index of the entry of kind STEP, -1: none
+  int stepEntry = -1;      ///< index of the entry of kind STEP, -1: none
+  int conditionEntry = -1; ///< index of the entry of kind CONDITION, -1: none
   StateLayout state;
   std::vector<int32_t> eos;
   std::map<std::string, std::string> metadata; ///< "model", values as text

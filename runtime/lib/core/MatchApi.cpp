@@ -19,15 +19,23 @@ void explainMiss(const PrefixCache::Found &found, const int32_t *tokens, size_t 
                  std::string &explanation) {
   char text[explanationRoom];
   if (found.another)
-    std::snprintf(text, sizeof text,
-                  "match: %zu of %zu tokens are cached; token %zu is %d, the nearest cached text goes on with %d",
-                  found.tokens, count, found.tokens, tokens[found.tokens], found.next);
+    std::snprintf(
+        text, sizeof text,
+        "match: %zu of %zu tokens are cached; token %zu is %d, the nearest cached text goes on with %d",
+        found.tokens, count, found.tokens, tokens[found.tokens], found.next);
   else
     std::snprintf(text, sizeof text,
                   "match: %zu of %zu tokens are cached; no cached text of this module and salt goes further "
                   "(%llu pages have been evicted so far)",
                   found.tokens, count, (unsigned long long)evicted);
   explanation.assign(text);
+}
+
+Status checkMatches(const pith_sequence &sequence) {
+  const char *reason = nullptr;
+  if (!sequence.session->modules[sequence.module]->supports(PITH_CAN_MATCH, &reason))
+    return failure(PITH_ERROR_UNSUPPORTED, "%s", reason);
+  return {};
 }
 
 } // namespace
@@ -43,8 +51,10 @@ pith_status pith_sequence_match(pith_sequence *sequence, const int32_t *tokens, 
     PITH_REQUIRE(hit);
     Session &session = *sequence->session;
     const std::lock_guard<std::mutex> lock(session.mutex);
+    PITH_TRY(checkMatches(*sequence));
     if (const size_t length = sequence->sequence.length())
-      return failure(PITH_ERROR_ARGUMENT, "match into a sequence of %zu tokens, expected an empty one", length);
+      return failure(PITH_ERROR_ARGUMENT, "match into a sequence of %zu tokens, expected an empty one",
+                     length);
     const uint32_t vocab = session.modules[sequence->module]->stepEntry()->vocab;
     for (size_t i = 0; i < count; ++i)
       if (tokens[i] < 0 || uint32_t(tokens[i]) >= vocab)
@@ -68,6 +78,7 @@ pith_status pith_sequence_pin(pith_sequence *sequence, uint32_t priority, uint64
     if (priority > 100)
       return failure(PITH_ERROR_ARGUMENT, "priority is %u, expected 0 to 100", priority);
     const std::lock_guard<std::mutex> lock(sequence->session->mutex);
+    PITH_TRY(checkMatches(*sequence));
     if (!sequence->sequence.length())
       return failure(PITH_ERROR_ARGUMENT, "the sequence is empty, expected a text to keep");
     return sequence->sequence.pin(priority, milliseconds);

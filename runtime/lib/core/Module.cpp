@@ -58,7 +58,8 @@ Status Module::embedded(const pith_embedded &model, uint32_t flags, std::shared_
                    model.version, PITH_EXEC_VERSION);
   if (model.struct_size < sizeof model || !model.table || !model.manifest ||
       (model.weights_size && !model.weights))
-    return failure(PITH_ERROR_FORMAT, "embedded model: a description of %u bytes with parts missing, expected %zu bytes",
+    return failure(PITH_ERROR_FORMAT,
+                   "embedded model: a description of %u bytes with parts missing, expected %zu bytes",
                    model.struct_size, sizeof model);
   if (!hasChecksum(model.manifest, model.manifest_size, model.manifest_checksum))
     return failure(PITH_ERROR_FORMAT, "embedded model: the manifest is damaged (its checksum differs)");
@@ -136,7 +137,9 @@ Status Module::bindTable(const pith_exec_table *table, const std::string &what) 
     for (uint32_t i = 0; i < table->entry_count && !found; ++i)
       if (table->entries[i].name && entry.name == table->entries[i].name)
         found = &table->entries[i];
-    const uint32_t kind = entry.kind == PITH_ENTRY_STEP ? PITH_EXEC_STEP : PITH_EXEC_INVOKE;
+    const uint32_t kind = entry.kind == PITH_ENTRY_STEP        ? PITH_EXEC_STEP
+                          : entry.kind == PITH_ENTRY_CONDITION ? PITH_EXEC_CONDITION
+                                                               : PITH_EXEC_INVOKE;
     if (!found || !found->prepare || !found->run)
       return failure(PITH_ERROR_FORMAT, "%s: the manifest names entry %s, which the code lacks", what.c_str(),
                      quoteName(entry.name).c_str());
@@ -165,21 +168,31 @@ bool Module::supports(pith_capability capability, const char **reason) const {
   const bool steps = facts.stepEntry >= 0;
   switch (capability) {
   case PITH_CAN_INVOKE:
-    if (facts.entries.size() == size_t(steps))
+    if (facts.entries.size() == size_t(steps) + (conditionEntry() != nullptr))
       why = "the module has no entry of kind invoke";
     break;
   case PITH_CAN_STEP:
   case PITH_CAN_FORK:
   case PITH_CAN_TRUNCATE:
   case PITH_CAN_SCORE:
-  case PITH_CAN_MATCH:
   case PITH_CAN_EXPORT:
     if (!steps)
       why = "the module has no entry of kind step: its graph was not turned into a cached decoder";
     break;
+  case PITH_CAN_MATCH:
+    if (!steps)
+      why = "the module has no entry of kind step: its graph was not turned into a cached decoder";
+    else if (conditionEntry())
+      why = "the module's texts depend on their conditions, so none is found by its tokens";
+    break;
+  case PITH_CAN_CONDITION:
+    if (!conditionEntry())
+      why = "the module takes no condition: its step reads nothing but its own tokens";
+    break;
   case PITH_CAN_EMBEDDING_ROWS:
     if (!steps || !stepEntry()->embeddingRow)
-      why = "the module's step takes tokens only: it has no embedding table, or reads the tokens elsewhere too";
+      why =
+          "the module's step takes tokens only: it has no embedding table, or reads the tokens elsewhere too";
     break;
   case PITH_CAN_TAP:
     if (!steps || !stepEntry()->taps.count)

@@ -28,6 +28,9 @@ public:
   uint64_t identity() const { return identityHash; }
 
   const Entry *stepEntry() const { return facts.stepEntry < 0 ? nullptr : &facts.entries[facts.stepEntry]; }
+  const Entry *conditionEntry() const {
+    return facts.conditionEntry < 0 ? nullptr : &facts.entries[facts.conditionEntry];
+  }
   const pith_exec_entry &code(size_t entry) const { return *codes[entry]; }
   Status findEntry(const std::string &name, size_t &index) const;
   bool supports(pith_capability capability, const char **reason) const;

@@ -181,6 +181,8 @@ pith_status pith_module_step_info(const pith_module *module, pith_step_info *inf
     value.layers = uint32_t(entry.taps.blockIn.size());
     value.hidden = entry.taps.hidden;
     value.embedding = entry.embeddingRow;
+    if (const Entry *condition = module->module->conditionEntry())
+      value.condition = uint32_t(condition->inputs[0].sizes[1]);
     return writeStruct(value, "info", info);
   });
 }

@@ -41,7 +41,9 @@ void Sequence::dropPages(size_t keep) noexcept {
   }
 }
 
-Sequence::Sequence(const Sequence &other, size_t at) : Sequence(other.pool, other.kind, other.pageTokens) {
+Sequence::Sequence(const Sequence &other, size_t at)
+    : Sequence(other.pool, other.kind, other.condition.kindOfPages(), other.pageTokens) {
+  condition.share(other.condition);
   const size_t shared = pagesFor(at);
   log.reserve(shared * pageTokens);
   pages.reserve(shared + 1);
@@ -197,6 +199,7 @@ void Sequence::swap(Sequence &other) noexcept {
   log.swap(other.log);
   pages.swap(other.pages);
   table.swap(other.table);
+  condition.swap(other.condition);
   publish(false);
 }
 

@@ -7,6 +7,7 @@
 #ifndef PITH_RUNTIME_CORE_SEQUENCE_H
 #define PITH_RUNTIME_CORE_SEQUENCE_H
 
+#include "Condition.h"
 #include "PagePool.h"
 
 namespace pith::runtime {
@@ -15,18 +16,22 @@ namespace pith::runtime {
 constexpr int32_t embeddingRow = -1;
 
 /// Tokens and the pages that hold their cache; page i holds tokens [i * pageTokens, (i + 1) * pageTokens). A
-/// page may be shared with other sequences; nobody writes to a page that has two references, nor over tokens that
-/// the prefix cache holds in it.
+/// page may be shared with other sequences; nobody writes to a page that has two references, nor over tokens
+/// that the prefix cache holds in it.
 class Sequence {
 public:
-  Sequence(PagePool &pagePool, uint32_t pageKind, uint32_t tokensPerPage)
-      : pool(pagePool), kind(pageKind), pageTokens(tokensPerPage) {}
-  /// Begins as the first `at` tokens of `other`, sharing their pages.
+  Sequence(PagePool &pagePool, uint32_t pageKind, uint32_t conditionKind, uint32_t tokensPerPage)
+      : condition(pagePool, conditionKind, tokensPerPage), pool(pagePool), kind(pageKind),
+        pageTokens(tokensPerPage) {}
+  /// Begins as the first `at` tokens of `other`, sharing their pages and the condition's.
   Sequence(const Sequence &other, size_t at);
   Sequence(const Sequence &) = delete;
   Sequence &operator=(const Sequence &) = delete;
   /// Publishes its text to the cache that it has joined.
   ~Sequence();
+
+  /// What its tokens are conditioned on; empty where the model takes nothing.
+  Condition condition;
 
   /// From now on its full pages are published to the prefix cache, and matched while it lives.
   void join(PrefixRoot *texts) noexcept;
@@ -52,7 +57,7 @@ public:
   void commit(const int32_t *tokens /* null: embedding rows */, size_t count) noexcept;
   void rollBack() noexcept;
 
-  /// Exchanges text and pages with a sequence of the same module.
+  /// Exchanges text, pages and condition with a sequence of the same module.
   void swap(Sequence &other) noexcept;
 
   /// Of the same texts.

@@ -8,7 +8,9 @@
 #include "DataRun.h"
 #include "Step.h"
 
+#include <algorithm>
 #include <chrono>
+#include <cstring>
 
 namespace pith::runtime {
 namespace {
@@ -79,6 +81,8 @@ Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
   }
   for (const std::shared_ptr<const Module> &module : modules)
     session->pool.addKind(module->manifest().state.pageBytes, module->manifest().state.pageTokens);
+  for (const std::shared_ptr<const Module> &module : modules)
+    session->pool.addKind(module->manifest().state.conditionPageBytes, module->manifest().state.pageTokens);
   session->modules = std::move(modules);
   session->deterministic = options.flags & PITH_SESSION_DETERMINISTIC;
   out = std::move(session);
@@ -186,6 +190,51 @@ Status Session::catchUp(Sequence &sequence, size_t module, const int32_t *tokens
   rest.lanes.push_back(lane);
   PITH_TRY(step(rest, nullptr));
   sequence.swap(next);
+  return {};
+}
+
+Status Session::condition(Sequence &sequence, size_t module, const float *rows, size_t count) {
+  Call call(*this, nullptr);
+  Condition next(pool, conditionKind(module), sequence.condition.rowsOfPage());
+  Status status = next.take(count);
+  if (status.ok())
+    status = runCondition(next, *modules[module], rows, count);
+  if (status.ok())
+    sequence.condition.swap(next);
+  return call.end(std::move(status));
+}
+
+Status Session::runCondition(Condition &target, const Module &module, const float *rows, size_t count) {
+  const Entry &entry = *module.conditionEntry();
+  const size_t width = size_t(entry.inputs[0].sizes[1]);
+  for (size_t done = 0; done < count;) {
+    if (cancelled())
+      return failure(PITH_ERROR_CANCELLED, "cancelled after %zu of %zu rows of the condition", done, count);
+    const size_t taken = std::min<size_t>(count - done, entry.maxRows);
+    const float *chunk = rows + done * width;
+    if (uintptr_t(chunk) % 64) {
+      PITH_TRY(inputCopies.reserve(taken * width * sizeof(float), "rows of a condition"));
+      std::memcpy(inputCopies.data(), chunk, taken * width * sizeof(float));
+      chunk = reinterpret_cast<const float *>(inputCopies.data());
+    }
+    conditionPositions.resize(taken);
+    for (size_t i = 0; i < taken; ++i)
+      conditionPositions[i] = int32_t(done + i);
+    const pith_exec_lane lane = {0, uint32_t(taken), uint32_t(done), uint32_t(target.pageCount()),
+                                 target.pageTable()};
+    pith_exec_context context{};
+    context.weights = module.weights();
+    context.rows = uint32_t(taken);
+    context.lanes = 1;
+    context.positions = conditionPositions.data();
+    context.lane = &lane;
+    context.condition_rows = chunk;
+    const pith_exec_entry &code = module.code(size_t(module.manifest().conditionEntry));
+    PITH_TRY(prepareCode(code, context, nullptr));
+    PITH_TRY(runCode(code, context));
+    stats.rows += taken;
+    done += taken;
+  }
   return {};
 }
 

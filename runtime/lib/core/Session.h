@@ -65,11 +65,15 @@ public:
 
   /// The index of a module in this session; null stands for its only one with entries of that kind.
   Status findModule(const Module *module, pith_entry_kind kind, size_t &index) const;
+  /// Pages of conditions are of kinds of their own, behind those of the modules.
+  uint32_t conditionKind(size_t module) const { return uint32_t(modules.size() + module); }
 
   Status step(const StepRequest &request, Result *result);
   Status invoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result);
   Status score(Sequence &sequence, size_t module, size_t from, size_t to, float *logprobs);
   Status catchUp(Sequence &sequence, size_t module, const int32_t *tokens, size_t count);
+  /// Conditions the empty sequence on rows of the width that the module's entry takes.
+  Status condition(Sequence &sequence, size_t module, const float *rows, size_t count);
   void trim();
   uint64_t workspaceBytes() const;
   void cancel() noexcept;
@@ -82,6 +86,7 @@ private:
   class Call;
   friend class StepRun;
   bool cancelled() const { return state.load(std::memory_order_relaxed) == Cancelled; }
+  Status runCondition(Condition &target, const Module &module, const float *rows, size_t count);
   Status runInvoke(const Module &module, size_t entry, const std::vector<pith_tensor> &inputs,
                    Result &result);
   /// Asks the code for its workspace and runs it on the team.
@@ -91,7 +96,8 @@ private:
   enum State { Idle, Running, Cancelled };
   std::atomic<int> state{Idle};
   Buffer workspace;
-  Buffer inputCopies;               // inputs that the caller has not aligned
+  Buffer inputCopies; // inputs that the caller has not aligned
+  std::vector<int32_t> conditionPositions;
   std::unique_ptr<StepRun> stepRun; // kept for its memory
   Result scoreResult;
 };
@@ -110,14 +116,18 @@ struct pith_sequence {
 
   pith_sequence(std::shared_ptr<pith::runtime::Session> owner, size_t moduleIndex, const char *salt = nullptr)
       : session(std::move(owner)), module(moduleIndex),
-        sequence(session->pool, uint32_t(module), session->modules[module]->manifest().state.pageTokens) {
+        sequence(session->pool, uint32_t(module), session->conditionKind(module),
+                 session->modules[module]->manifest().state.pageTokens) {
     const uint32_t pageTokens = session->modules[module]->manifest().state.pageTokens;
-    sequence.join(session->pool.prefixes.open(uint32_t(module), pageTokens, salt ? salt : ""));
+    // A text whose keys and values depend on a condition is no beginning of another one's.
+    if (!session->modules[module]->conditionEntry())
+      sequence.join(session->pool.prefixes.open(uint32_t(module), pageTokens, salt ? salt : ""));
     ++session->sequences;
   }
   pith_sequence(const pith_sequence &other, size_t at)
       : session(other.session), module(other.module), sequence(other.sequence, at) {
-    sequence.join(other.sequence.texts());
+    if (pith::runtime::PrefixRoot *texts = other.sequence.texts())
+      sequence.join(texts);
     ++session->sequences;
   }
   ~pith_sequence() { --session->sequences; }

@@ -68,6 +68,10 @@ Status StepRun::check(const StepRequest &request) {
     lane.sequence->stepMark = marks;
     if (!lane.count)
       return failure(PITH_ERROR_ARGUMENT, "lane %zu: no tokens, expected at least one", i);
+    if (module.conditionEntry() && !lane.sequence->condition.rows())
+      return failure(
+          PITH_ERROR_ARGUMENT,
+          "lane %zu: its sequence has no condition, which the model needs (pith_sequence_condition)", i);
     if (lane.count > limit || past > limit - lane.count)
       return failure(PITH_ERROR_LIMIT,
                      "lane %zu: %zu tokens after %zu exceed the %llu positions that the model has", i,
@@ -100,7 +104,8 @@ Status StepRun::layOut(Result *result) {
   if (!result) {
     if (rows || scores || tapCount)
       return failure(PITH_ERROR_ARGUMENT,
-                     "result is null, but the lanes want %zu rows, %zu scores and %zu taps", rows, scores, tapCount);
+                     "result is null, but the lanes want %zu rows, %zu scores and %zu taps", rows, scores,
+                     tapCount);
     return {};
   }
   PITH_TRY(result->logits.reserve(floats * sizeof(float), "logits"));
@@ -115,7 +120,8 @@ Status StepRun::layOut(Result *result) {
       if (lane.request->module != module)
         continue;
       const uint32_t width = session.modules[module]->stepEntry()->vocab;
-      result->lanes[i] = {lane.row, lane.wanted(), lane.score, lane.scores(), lane.tap, lane.request->tapCount};
+      result->lanes[i] = {lane.row,      lane.wanted(), lane.score,
+                          lane.scores(), lane.tap,      lane.request->tapCount};
       for (size_t j = 0; j < lane.wanted(); ++j, next += width) {
         const size_t row = lane.request->rows == PITH_ROWS_LIST  ? lane.request->rowList[j]
                            : lane.request->rows == PITH_ROWS_ALL ? j
@@ -177,6 +183,7 @@ void StepRun::gather(size_t module, size_t maxRows, Result *result) {
   tokens.clear();
   positions.clear();
   pieces.clear();
+  conditions.clear();
   outRowIndex.clear();
   outRows.clear();
   embeddingRows.clear();
@@ -192,6 +199,9 @@ void StepRun::gather(size_t module, size_t maxRows, Result *result) {
     const Sequence &sequence = *request.sequence;
     pieces.push_back({uint32_t(tokens.size()), uint32_t(count), uint32_t(lane.past + lane.done),
                       uint32_t(sequence.pageCount()), sequence.pageTable()});
+    if (session.modules[module]->conditionEntry())
+      conditions.push_back({0, 0, uint32_t(sequence.condition.rows()),
+                            uint32_t(sequence.condition.pageCount()), sequence.condition.pageTable()});
     for (size_t i = 0; i < count; ++i, ++lane.done)
       gatherRow(lane, lane.done, result);
   }
@@ -240,6 +250,7 @@ Status StepRun::runChunk(size_t index) {
   context.tokens = tokens.data();
   context.positions = positions.data();
   context.lane = pieces.data();
+  context.conditions = conditions.empty() ? nullptr : conditions.data();
   context.out_row_index = outRowIndex.data();
   if (scoring) {
     PITH_TRY(scratch.reserve(outRows.size() * vocab * sizeof(float), "scored rows"));

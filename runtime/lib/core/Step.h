@@ -68,6 +68,7 @@ private:
   // The chunk.
   std::vector<int32_t> tokens, positions, outRowIndex;
   std::vector<pith_exec_lane> pieces;
+  std::vector<pith_exec_lane> conditions; // one for each piece, where the module takes them
   std::vector<OutRow> outRows;
   std::vector<const float *> embeddingRows; // by row; empty when all are tokens
   TapRun taps;

@@ -5,17 +5,21 @@
 //
 //===----------------------------------------------------------------------------------===//
 //
-// header | tokens, padded to 8 bytes | pages that hold them, whole | checksum of all before it
+// header | tokens, padded to 8 bytes | pages that hold them, whole | pages of the condition | checksum of all
+// before it
 //
 //===----------------------------------------------------------------------------------===//
 #include "Session.h"
+
+#include <algorithm>
 
 using namespace pith::runtime;
 
 namespace {
 
 constexpr char stateMagic[8] = {'P', 'I', 'T', 'H', 'S', 'T', 'A', 'T'};
-constexpr uint32_t stateVersion = 1;
+/// Version 1 has no condition.
+constexpr uint32_t stateVersion = 2;
 
 struct StateHeader {
   char magic[8];
@@ -24,7 +28,7 @@ struct StateHeader {
   uint64_t model; ///< Module::identity: layout and values of a cache mean something to the same file only
   uint64_t tokens;
   uint32_t pageTokens;
-  uint32_t reserved;
+  uint32_t conditionRows; ///< 0 in version 1
   uint64_t pageBytes;
 };
 
@@ -76,9 +80,10 @@ StateHeader makeHeader(const Module &module, uint64_t tokens) {
 Status checkHeader(const StateHeader &header, const StateHeader &expected, uint64_t positions) {
   if (std::memcmp(header.magic, stateMagic, sizeof stateMagic) != 0)
     return failure(PITH_ERROR_FORMAT, "the stream is no exported sequence");
-  if (header.version != stateVersion || header.headerSize != sizeof header)
-    return failure(PITH_ERROR_VERSION, "an exported sequence of version %u, this runtime reads version %u",
-                   header.version, stateVersion);
+  if (header.version < 1 || header.version > stateVersion || header.headerSize != sizeof header)
+    return failure(PITH_ERROR_VERSION,
+                   "an exported sequence of version %u, this runtime reads versions 1 to %u", header.version,
+                   stateVersion);
   if (header.model != expected.model || header.pageTokens != expected.pageTokens ||
       header.pageBytes != expected.pageBytes)
     return failure(PITH_ERROR_MISMATCH,
@@ -92,7 +97,9 @@ Status checkHeader(const StateHeader &header, const StateHeader &expected, uint6
 
 Status exportSequence(const pith_sequence &from, size_t upto, pith_write_callback write, void *context) {
   const Module &module = *from.session->modules[from.module];
-  const StateHeader header = makeHeader(module, upto);
+  const Condition &condition = from.sequence.condition;
+  StateHeader header = makeHeader(module, upto);
+  header.conditionRows = uint32_t(condition.rows());
   Writer writer(write, context);
   PITH_TRY(writer.put(&header, sizeof header));
   const std::vector<int32_t> &log = from.sequence.tokens();
@@ -102,8 +109,26 @@ Status exportSequence(const pith_sequence &from, size_t upto, pith_write_callbac
     PITH_TRY(writer.put(tokens.data(), tokens.size() * sizeof tokens[0]));
   for (size_t i = 0; i * header.pageTokens < upto; ++i)
     PITH_TRY(writer.put(from.sequence.page(i).memory.data(), header.pageBytes));
+  for (size_t i = 0; i < condition.pageCount(); ++i)
+    PITH_TRY(writer.put(condition.page(i).memory.data(), module.manifest().state.conditionPageBytes));
   const uint64_t checksum = writer.checksum;
   return writer.put(&checksum, sizeof checksum);
+}
+
+Status checkCondition(const StateHeader &header, const Module &module) {
+  const bool takesOne = module.conditionEntry();
+  if (header.conditionRows && (header.version < 2 || !takesOne))
+    return failure(PITH_ERROR_FORMAT,
+                   "an exported sequence with a condition of %u rows, which the model takes not",
+                   header.conditionRows);
+  if (header.conditionRows > INT32_MAX)
+    return failure(PITH_ERROR_FORMAT, "an exported condition of %u rows, expected at most %d",
+                   header.conditionRows, INT32_MAX);
+  if (takesOne && header.tokens && !header.conditionRows)
+    return failure(PITH_ERROR_FORMAT,
+                   "an exported sequence of %llu tokens without the condition that the model needs",
+                   (unsigned long long)header.tokens);
+  return {};
 }
 
 Status importSequence(pith_sequence &to, pith_read_callback read, void *context) {
@@ -113,6 +138,7 @@ Status importSequence(pith_sequence &to, pith_read_callback read, void *context)
   StateHeader header;
   PITH_TRY(reader.get(&header, sizeof header));
   PITH_TRY(checkHeader(header, makeHeader(module, 0), positions ? positions : INT32_MAX));
+  PITH_TRY(checkCondition(header, module));
   std::vector<int32_t> tokens((header.tokens + 1) / 2 * 2);
   if (!tokens.empty())
     PITH_TRY(reader.get(tokens.data(), tokens.size() * sizeof tokens[0]));
@@ -125,16 +151,26 @@ Status importSequence(pith_sequence &to, pith_read_callback read, void *context)
   Status status;
   for (size_t i = 0; i < to.sequence.pageCount() && status.ok(); ++i)
     status = reader.get(to.sequence.pageTable()[i], header.pageBytes);
+  Condition condition(to.session->pool, to.session->conditionKind(to.module), header.pageTokens);
+  // Page by page: a number of rows that is not true ends with the stream, not with the memory.
+  while (condition.rows() < header.conditionRows && status.ok()) {
+    status = condition.take(std::min<size_t>(header.conditionRows, condition.rows() + header.pageTokens));
+    if (status.ok())
+      status = reader.get(condition.pageTable()[condition.pageCount() - 1],
+                          module.manifest().state.conditionPageBytes);
+  }
   const uint64_t expected = reader.checksum;
   uint64_t found = 0;
   if (status.ok())
     status = reader.get(&found, sizeof found);
   if (status.ok() && found != expected)
     status = failure(PITH_ERROR_FORMAT, "the exported sequence is damaged (its checksum differs)");
-  if (status.ok())
+  if (status.ok()) {
     to.sequence.commit(tokens.data(), tokens.size());
-  else
+    to.sequence.condition.swap(condition);
+  } else {
     to.sequence.rollBack();
+  }
   return status;
 }
 

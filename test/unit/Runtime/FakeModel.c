@@ -1,7 +1,8 @@
 /* A toy executable for the runtime's tests, compiled by hand where the compiler would write machine code.
  *
  * Its "cache" holds tokens and positions, and a row's logits are a hash of every token in the cache up to that
- * row, so that any fault in paging, forking, truncating, chunking or batching shows in the numbers.
+ * row, so that any fault in paging, forking, truncating, chunking or batching shows in the numbers. With FAKE_CONDITIONED
+ * its steps begin with the hash of the sequence's condition.
  *
  * Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
@@ -20,6 +21,25 @@ static slot *slot_of(const pith_exec_lane *lane, uint32_t position) {
   return (slot *)lane->pages[position / FAKE_PAGE_TOKENS] + position % FAKE_PAGE_TOKENS;
 }
 
+#ifdef FAKE_CONDITIONED
+static float *condition_slot(const pith_exec_lane *lane, uint32_t row) {
+  return (float *)lane->pages[row / FAKE_PAGE_TOKENS] + row % FAKE_PAGE_TOKENS * FAKE_CONDITION;
+}
+
+static int64_t prepare_condition(const pith_exec_context *context, int64_t *output_dims) {
+  (void)context;
+  (void)output_dims;
+  return 0;
+}
+
+static void run_condition(const pith_exec_context *context, uint32_t thread) {
+  for (uint32_t row = thread; row < context->rows; row += context->threads)
+    for (uint32_t i = 0; i < FAKE_CONDITION; ++i)
+      condition_slot(context->lane, (uint32_t)context->positions[row])[i] =
+          context->condition_rows[row * FAKE_CONDITION + i];
+}
+#endif
+
 static const pith_exec_lane *lane_of(const pith_exec_context *context, uint32_t row) {
   const pith_exec_lane *lane = context->lane;
   while (row >= lane->first_row + lane->rows) ++lane;
@@ -30,6 +50,10 @@ static const pith_exec_lane *lane_of(const pith_exec_context *context, uint32_t 
 static uint64_t hash_of(const pith_exec_context *context, uint64_t seed, uint32_t row) {
   const pith_exec_lane *lane = lane_of(context, row);
   uint64_t hash = fake_begin(seed);
+#ifdef FAKE_CONDITIONED
+  const pith_exec_lane *condition = &context->conditions[lane - context->lane];
+  for (uint32_t j = 0; j < condition->past; ++j) hash = fake_condition(hash, condition_slot(condition, j), (int32_t)j);
+#endif
   for (uint32_t j = 0; j <= lane->past + (row - lane->first_row); ++j) {
     const slot *place = slot_of(lane, j);
     hash = fake_next(hash, place->token, place->position);
@@ -154,6 +178,9 @@ static const pith_exec_entry entries[] = {
     {"greedy", PITH_EXEC_INVOKE, 0, prepare_greedy, run_nothing},
     {"chosen", PITH_EXEC_INVOKE, 0, prepare_chosen, run_chosen},
     {"step", PITH_EXEC_STEP, 0, prepare_step, run_step},
+#ifdef FAKE_CONDITIONED
+    {"condition", PITH_EXEC_CONDITION, 0, prepare_condition, run_condition},
+#endif
 };
 
 __attribute__((visibility("default"))) const pith_exec_table pith_executable = {

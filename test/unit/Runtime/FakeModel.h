@@ -12,6 +12,9 @@ enum { FAKE_VOCAB = 37, FAKE_PAGE_TOKENS = 16, FAKE_MAX_ROWS = 24, FAKE_POSITION
 /* An embedding row's first float is the token that it stands for. */
 enum { FAKE_EMBEDDING = 2, FAKE_HIDDEN = 5, FAKE_PLACES = 5 };
 
+/* Of the variant that takes a condition: floats of a row, and rows that the code takes at once. */
+enum { FAKE_CONDITION = 3, FAKE_CONDITION_ROWS = 10 };
+
 /* Two builds of the model differ in this, so that a test can tell whose code ran. */
 #ifndef FAKE_SALT
 #define FAKE_SALT 0
@@ -31,6 +34,12 @@ static inline uint64_t fake_next(uint64_t hash, int32_t token, int32_t position)
 
 static inline float fake_logit(uint64_t hash, int32_t token) {
   return (float)(fake_mix(hash + (uint64_t)token * 77) >> 40) / 1048576.0f - 8.0f;
+}
+
+/* The state before the first token, of a condition's rows. */
+static inline uint64_t fake_condition(uint64_t hash, const float *row, int32_t position) {
+  for (int i = 0; i < FAKE_CONDITION; ++i) hash = fake_next(hash, (int32_t)(row[i] * 1024.0f), position);
+  return hash;
 }
 
 /* A hidden state of the row with this hash. */

@@ -5,14 +5,13 @@
 //
 //===----------------------------------------------------------------------------------===//
 //
-// Each operation is repeated on fresh objects with its first, second, … call to the system failing, until none is left to
-// fail. Every time it must succeed or give an error that says so, leave its objects as they were, and work when
-// tried again; in the end nothing may have leaked.
+// Each operation is repeated on fresh objects with its first, second, … call to the system failing, until
+// none is left to fail. Every time it must succeed or give an error that says so, leave its objects as they
+// were, and work when tried again; in the end nothing may have leaked.
 //
 //===----------------------------------------------------------------------------------===//
 #include "../Support/Faults.h"
 #include "FakeModel.h"
-#include "Stream.h"
 #include "TestFile.h"
 
 #include <dlfcn.h>
@@ -39,8 +38,18 @@ struct Scene {
     other = makeSequence(session);
     empty = makeSequence(session);
     result = makeResult(session);
+    if (pith_module_supports(module.get(), PITH_CAN_CONDITION, nullptr))
+      for (const SequencePtr *each : {&sequence, &other}) {
+        EXPECT_EQ(condition(*each), PITH_OK);
+      }
     const pith_lane lanes[] = {makeLane(sequence, text), makeLane(other, more)};
     EXPECT_EQ(pith_step(session.get(), lanes, 2, nullptr, result.get(), nullptr), PITH_OK);
+  }
+
+  /// On 40 rows, of a module that takes them.
+  static pith_status condition(const SequencePtr &sequence, pith_error *error = nullptr) {
+    static const std::vector<float> rows(40 * FAKE_CONDITION, 0.5f);
+    return pith_sequence_condition(sequence.get(), rows.data(), 40, FAKE_CONDITION, error);
   }
 };
 
@@ -71,7 +80,8 @@ struct FaultTest : ::testing::Test {
         if (!ok) {
           ++refusals;
           EXPECT_TRUE(struck);
-          EXPECT_TRUE(status == PITH_ERROR_MEMORY || status == PITH_ERROR_IO || status == PITH_ERROR_EXECUTION)
+          EXPECT_TRUE(status == PITH_ERROR_MEMORY || status == PITH_ERROR_IO ||
+                      status == PITH_ERROR_EXECUTION)
               << pith_status_name(status);
           EXPECT_EQ(error.code, status);
           EXPECT_GT(std::strlen(error.message), 10u);
@@ -83,7 +93,7 @@ struct FaultTest : ::testing::Test {
           verify(scene, true);
         }
       }
-      dlerror(); // the loader's last message belongs to this thread
+      dlerror();    // the loader's last message belongs to this thread
       if (n == 1) { // the first round made what the process keeps: buffers of the C library
         allocations = livingAllocations();
         mapped = livingMappedBytes();
@@ -131,9 +141,11 @@ TEST_F(FaultTest, Load) {
   const auto unchanged = [](Scene &scene, bool) { checkUnchanged(scene); };
   inject(load(0), unchanged);
   inject(load(PITH_LOAD_COPY_WEIGHTS | PITH_LOAD_VERIFY_WEIGHTS), unchanged, FaultFiles);
-  inject(load(PITH_LOAD_COPY_WEIGHTS | PITH_LOAD_VERIFY_WEIGHTS), [](Scene &, bool ok) { EXPECT_TRUE(ok); },
-         FaultShort);
-  inject(load(PITH_LOAD_VERIFY_WEIGHTS), [](Scene &, bool ok) { EXPECT_TRUE(ok); }, FaultInterrupt);
+  inject(
+      load(PITH_LOAD_COPY_WEIGHTS | PITH_LOAD_VERIFY_WEIGHTS), [](Scene &, bool ok) { EXPECT_TRUE(ok); },
+      FaultShort);
+  inject(
+      load(PITH_LOAD_VERIFY_WEIGHTS), [](Scene &, bool ok) { EXPECT_TRUE(ok); }, FaultInterrupt);
 }
 
 TEST_F(FaultTest, SessionAndThreads) {
@@ -185,7 +197,8 @@ TEST_F(FaultTest, ForkThenDiverge) {
         if (status != PITH_OK)
           return status;
         const pith_lane lanes[] = {makeLane(a, next), makeLane(b, next)};
-        const pith_status stepped = pith_step(scene.session.get(), lanes, 2, nullptr, scene.result.get(), error);
+        const pith_status stepped =
+            pith_step(scene.session.get(), lanes, 2, nullptr, scene.result.get(), error);
         EXPECT_EQ(pith_sequence_length(a.get()), stepped == PITH_OK ? 21u : 20u);
         return stepped;
       },
@@ -243,25 +256,31 @@ TEST_F(FaultTest, MatchAndPin) {
   EXPECT_FALSE(disarmFaults());
 }
 
+/// A stream that allocates nothing.
+struct Flat {
+  size_t size = 0, at = 0;
+  static char *buffer() {
+    static char bytes[1 << 15];
+    return bytes;
+  }
+  static int write(void *context, const void *data, size_t size) {
+    Flat &self = *static_cast<Flat *>(context);
+    std::memcpy(buffer() + self.size, data, size);
+    self.size += size;
+    return 0;
+  }
+  static int read(void *context, void *data, size_t size) {
+    Flat &self = *static_cast<Flat *>(context);
+    std::memcpy(data, buffer() + self.at, size);
+    self.at += size;
+    return 0;
+  }
+};
+
 TEST_F(FaultTest, ExportAndImport) {
   inject(
       [](Scene &scene, pith_error *error) {
-        static char buffer[1 << 14];
-        struct Flat {
-          size_t size = 0, at = 0;
-          static int write(void *context, const void *data, size_t size) {
-            Flat &self = *static_cast<Flat *>(context);
-            std::memcpy(buffer + self.size, data, size);
-            self.size += size;
-            return 0;
-          }
-          static int read(void *context, void *data, size_t size) {
-            Flat &self = *static_cast<Flat *>(context);
-            std::memcpy(data, buffer + self.at, size);
-            self.at += size;
-            return 0;
-          }
-        } flat;
+        Flat flat;
         const pith_status status = pith_sequence_export(scene.sequence.get(), 37, Flat::write, &flat, error);
         if (status != PITH_OK)
           return status;
@@ -277,6 +296,32 @@ TEST_F(FaultTest, ExportAndImport) {
         checkUnchanged(scene);
         checkNext(scene, scene.sequence);
       });
+}
+
+struct ConditionFaultTest : FaultTest {
+  ConditionFaultTest() { file.replace(TestFile("_conditioned").bytes()); }
+};
+
+TEST_F(ConditionFaultTest, ConditionAndImport) {
+  inject([](Scene &scene, pith_error *error) { return Scene::condition(scene.empty, error); },
+         [](Scene &scene, bool ok) {
+           checkUnchanged(scene);
+           EXPECT_EQ(pith_sequence_condition_rows(scene.empty.get()), ok ? 40u : 0u);
+         });
+  inject(
+      [](Scene &scene, pith_error *error) {
+        Flat flat;
+        pith_sequence *made = nullptr;
+        pith_status status = pith_sequence_export(scene.sequence.get(), 20, Flat::write, &flat, error);
+        if (status == PITH_OK)
+          status = pith_sequence_import(scene.session.get(), nullptr, Flat::read, &flat, &made, error);
+        if (status == PITH_OK) {
+          EXPECT_EQ(pith_sequence_condition_rows(made), 40u);
+        }
+        pith_sequence_free(made);
+        return status;
+      },
+      [](Scene &scene, bool) { checkUnchanged(scene); });
 }
 
 TEST_F(FaultTest, InvokeAndSample) {

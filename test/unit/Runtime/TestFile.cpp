@@ -55,12 +55,23 @@ std::string fakeManifest(const std::string &from, const std::string &to) {
   return text;
 }
 
+std::string conditionedManifest(const std::string &from, const std::string &to) {
+  std::string text = fakeManifest(R"({"name":"step","kind":"step","vocab":37,"max_rows":24}],
+"state":{)",
+                                  R"({"name":"step","kind":"step","vocab":37,"max_rows":24},
+ {"name":"condition","kind":"condition","max_rows":10,"inputs":[{"name":"hidden","type":"f32","dims":["rows",3]}]}],
+"state":{"condition_page_bytes":192,)");
+  if (const size_t at = text.find(from); at != std::string::npos && !from.empty())
+    text.replace(at, from.size(), to);
+  return text;
+}
+
 TestFile::TestFile(const std::string &variant)
     : elf(readFile(FAKE_MODEL_FOLDER "/libfake_model" + variant + ".so")) {
   EXPECT_FALSE(elf.empty());
   weights.assign(5000, '\1');
   std::memcpy(&weights[0], &weightSeed, sizeof weightSeed);
-  manifest = fakeManifest();
+  manifest = variant == "_conditioned" ? conditionedManifest() : fakeManifest();
 }
 
 std::string TestFile::bytes() const {

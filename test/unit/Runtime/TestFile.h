@@ -25,13 +25,16 @@ struct TestFile {
   std::string manifest;
   pith_file_trailer trailer{}; ///< filled by `bytes` where zero
 
-  /// The toy model (variant "" or "2").
+  /// The toy model (variant "", "2", or "_conditioned").
   explicit TestFile(const std::string &variant = "");
   std::string bytes() const;
 };
 
 /// The toy model's manifest with some text replaced.
 std::string fakeManifest(const std::string &from = "", const std::string &to = "");
+
+/// The same for the variant that takes a condition.
+std::string conditionedManifest(const std::string &from = "", const std::string &to = "");
 
 /// A file that goes at the test's end.
 class TemporaryFile {

@@ -112,6 +112,11 @@ mlir::func::FuncOp getOrCreateRope(mlir::ModuleOp module, const Machine &, const
 ///   @kv_append(%ctx, %thread, %k, %v, %ldk, %ldv)      k [rows, kvHeads*headDim], v [rows, kvHeads*valueDim] f32
 mlir::func::FuncOp getOrCreateKVAppend(mlir::ModuleOp module, const Machine &, const CacheLayout &);
 
+/// Floats of one head's bias as the kernel reads it: `biasFront` times the farthest distance's, those of all
+/// distances from the farthest to 0, then zeros, so that 64 consecutive keys are one run of it.
+inline constexpr int64_t biasFront = 64;
+inline int64_t biasStride(int64_t distances) { return (biasFront + distances + 128 + 15) / 16 * 16; }
+
 /// out[m, h*valueDim ..] = softmax_j(softcap(scale * q.k_j) [+ alibi]) v_j over tokens j of the row's own lane with
 /// j <= p and, if window > 0, j > p - window; p = the row's index in its sequence (lane.past + index in lane). With
 /// sinks, exp(sink[h]) joins the denominator. One pass, online softmax in f32. Query head h reads kv head h / (heads / kvHeads).

@@ -185,6 +185,11 @@ LogicalResult CacheAttentionOp::verify() {
     return emitOpError() << "result must be [rows, " << heads * kv.getValueDim() << "], found " << typeOf(getResult());
   if (int64_t(getWindow()) < 0 || getSoftcap().isNegative())
     return emitOpError() << "window and softcap must not be negative";
+  if (getBias() && (typeOf(getBias()).getRank() != 2 || typeOf(getBias()).getDimSize(0) != heads ||
+                    typeOf(getBias()).getDimSize(1) < 1 || !typeOf(getBias()).getElementType().isF32()))
+    return emitOpError() << "bias must be f32 [" << heads << ", distances], found " << typeOf(getBias());
+  if (getCondition() && (getWindow() || getAlibi() || getBias()))
+    return emitOpError() << "attention over a condition has no window, alibi or bias";
   if (failed(verifyVector(*this, "sinks", getSinks(), heads)))
     return failure();
   return verifyVector(*this, "alibi", getAlibi(), heads);

@@ -109,16 +109,19 @@ static Reader readElements(Attribute value) {
   };
 }
 
-static Reader readWeight(LoadOp load) {
+static Reader readWeight(Operation *op, FlatSymbolRefAttr symbol) {
   constexpr int64_t kMaxElements = 1 << 24;
-  auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(load, load.getWeightAttr());
+  auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(op, symbol);
   if (!weight || weight.getTensorType().getNumElements() > kMaxElements)
     return {};
-  if (!hasFloats(load.getResult())) {
+  Value result = op->getResult(0);
+  if (!hasFloats(result)) {
     // A table in the file is read where it is mapped.
-    unsigned bits = getElementTypeOrSelf(load.getType()).getIntOrFloatBitWidth(), bytes = std::max(bits / 8, 1u);
+    unsigned bits = getElementTypeOrSelf(result.getType()).getIntOrFloatBitWidth(),
+             bytes = std::max(bits / 8, 1u);
     bool wholeBytes = bits == 1 || bits % 8 == 0;
-    if (isa<FileAttr>(weight.getData()) && !weight.getTensorType().getEncoding() && wholeBytes && bytes <= 8) {
+    if (isa<FileAttr>(weight.getData()) && !weight.getTensorType().getEncoding() && wholeBytes &&
+        bytes <= 8) {
       FailureOr<ArrayRef<char>> data = weight.getBytes(weight.getData());
       if (failed(data) || int64_t(data->size()) < weight.getTensorType().getNumElements() * int64_t(bytes))
         return {};
@@ -345,6 +348,28 @@ static Reader readGather(GatherOp op, Node *source, Node *indices, const Shape &
   };
 }
 
+static Reader readEmbedding(EmbeddingOp op, Node *ids) {
+  Reader table = readWeight(op, op.getWeightAttr());
+  auto weight = SymbolTable::lookupNearestSymbolFrom<WeightOp>(op, op.getWeightAttr());
+  if (!table || weight.getTensorType().getRank() != 2)
+    return {};
+  bool kMajor = op.getKMajor();
+  int64_t rows = weight.getTensorType().getDimSize(kMajor ? 1 : 0),
+          channels = weight.getTensorType().getDimSize(kMajor ? 0 : 1);
+  double scale = op.getScale().convertToDouble();
+  Type type = getElementTypeOrSelf(op.getType());
+  return [=](int64_t i) {
+    int64_t row = ids->read(i / channels).integer, channel = i % channels;
+    row += row < 0 ? rows : 0;
+    if (row < 0 || row >= rows)
+      return zero(true);
+    Element element;
+    element.real =
+        roundToType(type, table(kMajor ? channel * rows + row : row * channels + channel).real * scale);
+    return element;
+  };
+}
+
 /// Reads the index tuple at `at` (without its last coordinate) into coordinates of `from` behind `batch`.
 static void appendTuple(Node *indices, Shape at, const Shape &from, int64_t batch, Shape &picked) {
   int64_t length = indices->shape->back();
@@ -411,7 +436,8 @@ Reader pith::readTensorOp(Operation *op, ArrayRef<Node *> operands, const Shape 
   };
   return llvm::TypeSwitch<Operation *, Reader>(op)
       .Case<arith::ConstantOp>([&](arith::ConstantOp constant) { return readElements(constant.getValue()); })
-      .Case<LoadOp>([&](LoadOp load) { return readWeight(load); })
+      .Case<LoadOp>([&](LoadOp load) { return readWeight(load, load.getWeightAttr()); })
+      .Case<EmbeddingOp>([&](EmbeddingOp embedding) { return readEmbedding(embedding, operands[0]); })
       .Case<tensor::DimOp>([&](tensor::DimOp) -> Reader {
         int64_t index = operands[1]->read(0).integer;
         const Shape &shape = *operands[0]->shape;

@@ -7,8 +7,9 @@
 //
 // In the graph of operations that depend on the tokens, the dominators of the result are exactly the values
 // that every way from the tokens passes: the residual stream between sublayers, since the stream bypasses
-// each of them. Values that do not depend on tokens (rotary tables, constants) take no part, so they never
-// tie two blocks together.
+// each of them. Values that do not depend on tokens (rotary tables, constants, an encoder's output) take no
+// part, so they never tie two blocks together. Attention over keys that do not depend on tokens
+// (cross-attention) stays in the block of the attention before it.
 //
 //===----------------------------------------------------------------------===//
 
@@ -33,6 +34,14 @@ namespace {
 using OpSet = llvm::SetVector<Operation *>;
 
 bool isAttention(Operation *op) { return isa<AttentionOp, CacheAttentionOp>(op); }
+
+/// True if the keys are computed from tokens.
+bool isOverTokens(Operation *op, const OpSet &dependent) {
+  if (auto cached = dyn_cast<CacheAttentionOp>(op))
+    return !cached.getCondition();
+  Operation *keys = cast<AttentionOp>(op).getK().getDefiningOp();
+  return keys && dependent.contains(keys);
+}
 
 /// The operations that depend on the data of `tokens`, in order.
 OpSet dependentOn(Value tokens) {
@@ -147,13 +156,17 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
     for (Operation *op = sink; op; op = dominators.of(op))
       cuts.push_back(op);
     std::reverse(cuts.begin(), cuts.end());
-    SmallVector<Operation *> attentions;
+    SmallVector<Operation *> attentions, first;
     for (Operation *op : dependent)
-      if (isAttention(op) && dominators.contains(op))
+      if (isAttention(op) && dominators.contains(op)) {
         attentions.push_back(op);
+        if (isOverTokens(op, dependent))
+          first.push_back(op);
+      }
     if (attentions.empty())
       return missed(func, func.getLoc(), "no attention on the way from the tokens to the first output");
-    SmallVector<Value> bounds = findBounds(cuts, attentions, dominators);
+    SmallVector<Value> bounds =
+        findBounds(cuts, first.empty() ? attentions : first, attentions.back(), dominators);
     if (bounds.size() < 2)
       return missed(func, attentions.front()->getLoc(),
                     "no value that all tokens' data passes bounds the attention");
@@ -173,8 +186,8 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
         << remark::add("blocks: {0}", spans.size());
   }
 
-  /// Values of the stream: one in front of each attention, and one behind the last.
-  SmallVector<Value> findBounds(ArrayRef<Operation *> cuts, ArrayRef<Operation *> attentions,
+  /// Values of the stream: one in front of each of `attentions`, and one behind `last`.
+  SmallVector<Value> findBounds(ArrayRef<Operation *> cuts, ArrayRef<Operation *> attentions, Operation *last,
                                 const Dominators &dominators) {
     llvm::DenseMap<Operation *, unsigned> position;
     for (auto [i, cut] : llvm::enumerate(cuts))
@@ -207,7 +220,7 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
       if (auto gather = dyn_cast<GatherOp>(cut);
           gather && int64_t(i) > starts.back() && isa<BlockArgument>(gather.getIndices()))
         limit = std::min<int64_t>(limit, i);
-    int64_t inside = attentionEnd(attentions.back(), cuts, position, dominators);
+    int64_t inside = attentionEnd(last, cuts, position, dominators);
     int64_t end = lastStreamCut(limit - 1);
     if (starts.size() > 1) {
       int64_t length = starts.back() - starts[starts.size() - 2];
@@ -317,10 +330,15 @@ struct FormBlocks : pith::impl::FormBlocksBase<FormBlocks> {
                                  builder.getI64IntegerAttr(index), span.start, states.getArrayRef());
     Block *body = builder.createBlock(&block.getBody(), {}, ValueRange(inputs).getTypes(),
                                       SmallVector<Location>(inputs.size(), loc));
-    for (auto [outer, inner] : llvm::zip(outputs, block->getResults()))
-      outer.replaceUsesWithIf(inner, [&](OpOperand &use) { return !span.ops.contains(use.getOwner()); });
+    // A state that is only read (of the condition) is what it was, inside and behind.
+    for (auto [outer, inner, input] : llvm::zip(outputs, block->getResults(), inputs))
+      if (outer != input)
+        outer.replaceUsesWithIf(inner, [&](OpOperand &use) { return !span.ops.contains(use.getOwner()); });
     for (Operation *op : span.ops)
       op->moveBefore(body, body->end());
+    for (auto [output, input, inner] : llvm::zip(outputs, inputs, body->getArguments()))
+      if (output == input)
+        output = inner;
     for (auto [outer, inner] : llvm::zip(inputs, body->getArguments()))
       outer.replaceUsesWithIf(inner, [&](OpOperand &use) { return use.getOwner()->getBlock() == body; });
     builder.setInsertionPointToEnd(body);

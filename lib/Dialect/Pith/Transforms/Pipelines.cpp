@@ -17,6 +17,8 @@ void pith::buildRaisePipeline(OpPassManager &pm, const RaiseOptions &options) {
     pm.addPass(createCanonicalizerPass());
     pm.addPass(createCSEPass());
   };
+  if (options.step)
+    pm.addPass(createSpecializeSwitch());
   pm.addPass(createWidenFloats());
   pm.addPass(createSimplifyGathers());
   simplify();

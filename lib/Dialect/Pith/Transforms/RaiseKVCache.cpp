@@ -11,9 +11,13 @@
 // layer's state, attend over the state. A lane of a step is the graph at batch 1, so nothing need be shown
 // about batches.
 //
+// Attention over an encoder's output becomes attention over a state of the condition. A second entry fills
+// it: the keys and values as functions of one row of that output.
+//
 //===----------------------------------------------------------------------===//
 
 #include "RaiseKVCacheRows.h"
+#include "StepSource.h"
 
 #include "mlir/IR/Remarks.h"
 #include "pith/Dialect/Pith/IR/StepEntry.h"
@@ -91,6 +95,8 @@ Value withoutRounding(Value row, Type element) {
   return same ? rounded.getIn() : row;
 }
 
+int64_t channelsOf(Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); }
+
 struct StateBuilder {
   ModuleOp module;
   SymbolTable symbols;
@@ -98,43 +104,65 @@ struct StateBuilder {
   Type element;
   Operation *insertBefore;
   SmallVector<StateOp> states;
+  /// The cross-attentions of the graph, each with the state that its keys and values become.
+  SmallVector<std::pair<AttentionOp, StateOp>> cross;
 
   StateBuilder(ModuleOp module, OpBuilder &builder, Type element, Operation *insertBefore)
       : module(module), symbols(module), builder(builder), element(element), insertBefore(insertBefore) {}
 
+  StateOp declare(AttentionOp op, StringRef prefix, unsigned number, bool isCondition) {
+    int64_t kvHeads = op.getKvHeads();
+    auto type = KVType::get(module.getContext(), kvHeads, channelsOf(op.getK()) / kvHeads,
+                            channelsOf(op.getV()) / kvHeads, element);
+    OpBuilder::InsertionGuard guard(builder);
+    builder.setInsertionPoint(insertBefore);
+    OperationState declaration(op.getLoc(), StateOp::getOperationName());
+    declaration.addAttribute(SymbolTable::getSymbolAttrName(), builder.getStringAttr(prefix + Twine(number)));
+    declaration.addAttribute("type", TypeAttr::get(type));
+    if (isCondition)
+      declaration.addAttribute("condition", builder.getUnitAttr());
+    auto state = cast<StateOp>(builder.create(declaration));
+    symbols.insert(state);
+    states.push_back(state);
+    return state;
+  }
+
+  Value append(OpBuilder &b, Location loc, StateOp state, Value k, Value v) {
+    Value cache = CacheOp::create(b, loc, state.getType(), state.getSymName());
+    return KVAppendOp::create(b, loc, state.getType(), cache, withoutRounding(k, element),
+                              withoutRounding(v, element));
+  }
+
+  Value constant(Location loc, ArrayRef<int64_t> shape, ArrayRef<float> numbers) {
+    return arith::ConstantOp::create(
+        builder, loc, DenseElementsAttr::get(RankedTensorType::get(shape, builder.getF32Type()), numbers));
+  }
+
   Value attend(AttentionOp op, const CausalMask &mask, Value q, Value k, Value v, Value sinks) {
     Location loc = op.getLoc();
-    auto channels = [](Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); };
-    int64_t kvHeads = op.getKvHeads();
-    auto type =
-        KVType::get(module.getContext(), kvHeads, channels(k) / kvHeads, channels(v) / kvHeads, element);
+    int64_t heads = op.getHeads();
+    bool isCross = !k;
+    Value cache, alibi, bias;
     StateOp state;
-    {
-      OpBuilder::InsertionGuard guard(builder);
-      builder.setInsertionPoint(insertBefore);
-      OperationState declaration(loc, StateOp::getOperationName());
-      declaration.addAttribute(SymbolTable::getSymbolAttrName(),
-                               builder.getStringAttr("kv" + Twine(states.size())));
-      declaration.addAttribute("type", TypeAttr::get(type));
-      state = cast<StateOp>(builder.create(declaration));
-      symbols.insert(state);
-      states.push_back(state);
+    if (isCross) {
+      state = declare(op, "cross", cross.size(), true);
+      cross.emplace_back(op, state);
+      cache = CacheOp::create(builder, loc, state.getType(), state.getSymName());
+    } else {
+      state = declare(op, "kv", states.size() - cross.size(), false);
+      cache = append(builder, loc, state, k, v);
     }
-    Value cache = CacheOp::create(builder, loc, type, state.getSymName());
-    k = withoutRounding(k, element);
-    v = withoutRounding(v, element);
-    Value appended = KVAppendOp::create(builder, loc, type, cache, k, v);
-    Value alibi;
     if (!mask.slopes.empty())
-      alibi = arith::ConstantOp::create(
-          builder, loc,
-          DenseElementsAttr::get(RankedTensorType::get({int64_t(mask.slopes.size())}, builder.getF32Type()),
-                                 ArrayRef<float>(mask.slopes)));
-    auto result = RankedTensorType::get({ShapedType::kDynamic, int64_t(op.getHeads()) * type.getValueDim()},
-                                        getElementTypeOrSelf(q.getType()));
-    return CacheAttentionOp::create(builder, loc, result, q, appended, sinks, alibi, op.getHeadsAttr(),
+      alibi = constant(loc, {heads}, mask.slopes);
+    if (!mask.bias.empty())
+      bias = constant(loc, {heads, int64_t(mask.bias.size()) / heads}, mask.bias);
+    auto result =
+        RankedTensorType::get({ShapedType::kDynamic, heads * cast<KVType>(state.getType()).getValueDim()},
+                              getElementTypeOrSelf(q.getType()));
+    return CacheAttentionOp::create(builder, loc, result, q, cache, sinks, alibi, bias, op.getHeadsAttr(),
                                     op.getScaleAttr(), op.getSoftcapAttr(),
-                                    builder.getI64IntegerAttr(mask.window));
+                                    builder.getI64IntegerAttr(mask.window),
+                                    isCross ? builder.getUnitAttr() : UnitAttr());
   }
 };
 
@@ -157,11 +185,14 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
       auto kind = func->getAttrOfType<StringAttr>(kEntryAttr);
       if (kind && kind == "step")
         return;
-      if (kind && kind == "invoke" && !exported)
+      bool isBetter = !exported || func->hasAttr(kStepSourceAttr);
+      if (kind && kind == "invoke" && isBetter)
         exported = func;
     }
     if (exported && !exported.isExternal() && llvm::hasSingleElement(exported.getBody()))
       derive(exported);
+    if (exported && exported->hasAttr(kStepSourceAttr))
+      exported.erase();
   }
 
   void missed(func::FuncOp entry, Operation *op, StringRef reason) {
@@ -180,6 +211,52 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
       if (auto name = entry.getResultAttrOfType<StringAttr>(i, kNameAttr); name && name == "logits")
         index = i;
     return {terminator->getNumOperands() ? terminator->getOperand(index) : Value(), index};
+  }
+
+  /// The entry that makes states of the encoder's output. Null if they are no functions of its rows; `giveUp`
+  /// is told why.
+  func::FuncOp createCondition(func::FuncOp entry, func::FuncOp step, SequenceAnalysis &analysis,
+                               StateBuilder &states,
+                               llvm::function_ref<void(Operation *, StringRef)> giveUp) {
+    OpBuilder builder(entry->getContext());
+    builder.setInsertionPointAfter(step);
+    BlockArgument source = analysis.source();
+    auto sourceType = RankedTensorType::get({ShapedType::kDynamic, analysis.dims(source)->back().factor},
+                                            builder.getF32Type());
+    auto positions = RankedTensorType::get({ShapedType::kDynamic}, builder.getI32Type());
+    Location loc = entry.getLoc();
+    auto condition =
+        func::FuncOp::create(builder, loc, "condition", builder.getFunctionType({sourceType, positions}, {}));
+    SymbolTable(getOperation()).insert(condition);
+    condition->setAttr(kEntryAttr, builder.getStringAttr("condition"));
+    Attribute rows = builder.getStringAttr("rows");
+    if (Attribute name = entry.getArgAttr(source.getArgNumber(), kNameAttr))
+      condition.setArgAttr(0, kNameAttr, name);
+    condition.setArgAttr(0, kDimsAttr,
+                         builder.getArrayAttr({rows, builder.getI64IntegerAttr(sourceType.getDimSize(1))}));
+    condition.setArgAttr(1, kNameAttr, builder.getStringAttr("positions"));
+    condition.setArgAttr(1, kDimsAttr, builder.getArrayAttr({rows}));
+    builder.setInsertionPointToStart(condition.addEntryBlock());
+    Value zero = arith::ConstantIndexOp::create(builder, loc, 0);
+    Value given = condition.getArgument(0), count = tensor::DimOp::create(builder, loc, given, zero);
+    Type element = getElementTypeOrSelf(source.getType());
+    if (element.getIntOrFloatBitWidth() < 32)
+      given = arith::TruncFOp::create(builder, loc, sourceType.clone(element), given);
+    RowBuilder body(analysis, builder, {Value(), condition.getArgument(1), count, /*ofSource=*/true},
+                    nullptr);
+    body.set(source, given);
+    for (auto [attention, state] : states.cross) {
+      Value keys = body.build(attention.getK()), values = keys ? body.build(attention.getV()) : Value();
+      if (!values) {
+        condition.erase();
+        giveUp(body.culprit(), body.reason());
+        return {};
+      }
+      states.append(builder, attention.getLoc(), state, body.withDims(keys, {channelsOf(attention.getK())}),
+                    body.withDims(values, {channelsOf(attention.getV())}));
+    }
+    func::ReturnOp::create(builder, loc);
+    return condition;
   }
 
   func::FuncOp createStep(func::FuncOp entry, unsigned logitsIndex, int64_t vocabulary) {
@@ -282,6 +359,8 @@ struct RaiseKVCache : pith::impl::RaiseKVCacheBase<RaiseKVCache> {
                    ? arith::ExtFOp::create(builder, loc, type, result).getResult()
                    : arith::TruncFOp::create(builder, loc, type, result).getResult();
     func::ReturnOp::create(builder, loc, result);
+    if (!states.cross.empty() && !createCondition(entry, step, analysis, states, giveUp))
+      return;
     if (analysis.positions())
       step->setAttr(kPositionsAttr, builder.getI64IntegerAttr(analysis.positions()));
     remark::passed(loc,

@@ -77,7 +77,8 @@ static int64_t shortestTable(func::FuncOp entry) {
   int64_t shortest = 0;
   entry.getBody().walk([&](tensor::ExtractSliceOp slice) {
     Operation *source = slice.getSource().getDefiningOp();
-    while (isa_and_nonnull<tensor::ExtractSliceOp, ReshapeOp, BroadcastOp, TransposeOp, tensor::CastOp>(source))
+    while (
+        isa_and_nonnull<tensor::ExtractSliceOp, ReshapeOp, BroadcastOp, TransposeOp, tensor::CastOp>(source))
       source = source->getOperand(0).getDefiningOp();
     if (!source || !(isa<LoadOp>(source) || source->hasTrait<OpTrait::ConstantLike>()))
       return;
@@ -89,16 +90,58 @@ static int64_t shortestTable(func::FuncOp entry) {
   return shortest;
 }
 
+/// What a cache passes through between the signature and its use, without a change of its rows.
+static bool isView(Operation *op) {
+  return isa<ReshapeOp, TransposeOp, tensor::CastOp, tensor::ExtractSliceOp, GatherOp, arith::ExtFOp,
+             arith::TruncFOp>(op);
+}
+
+/// True if keys or values of an attention are `value` as it came, without new tokens behind it.
+static bool isAttendedTo(Value value) {
+  return llvm::any_of(value.getUses(), [](OpOperand &use) {
+    Operation *user = use.getOwner();
+    if (auto attention = dyn_cast<AttentionOp>(user))
+      return use.get() == attention.getK() || use.get() == attention.getV();
+    return isView(user) && isAttendedTo(user->getResult(0));
+  });
+}
+
+/// The name of an argument's dimension, empty if it has none.
+static StringRef dimName(func::FuncOp entry, BlockArgument argument, int64_t dim) {
+  auto dims = entry.getArgAttrOfType<ArrayAttr>(argument.getArgNumber(), kDimsAttr);
+  auto name =
+      dims && dim < static_cast<int64_t>(dims.size()) ? dyn_cast<StringAttr>(dims[dim]) : StringAttr();
+  return name ? name.getValue() : "";
+}
+
+/// True if `mask` says which positions of the encoder's output count: it is as long as that is.
+bool SequenceAnalysis::isSourceMask(BlockArgument mask) {
+  if (!sourceArgument)
+    return false;
+  int64_t last = cast<RankedTensorType>(mask.getType()).getRank() - 1;
+  StringRef length = dimName(entry, sourceArgument, 1), own = last < 0 ? "" : dimName(entry, mask, last);
+  int64_t lastOfTokens = cast<RankedTensorType>(tokenArgument.getType()).getRank() - 1;
+  if (!length.empty() && !own.empty() && length != dimName(entry, tokenArgument, lastOfTokens))
+    return length == own;
+  std::string name = nameOf(entry, mask);
+  return StringRef(name).contains("encoder") && !StringRef(name).contains("decoder");
+}
+
 LogicalResult SequenceAnalysis::initialize() {
   for (BlockArgument argument : entry.getArguments()) {
     auto type = dyn_cast<RankedTensorType>(argument.getType());
     if (!type)
       continue;
     std::string name = nameOf(entry, argument);
+    RankedTensorType refined = refinedType(argument);
+    bool isFloat = isa<FloatType>(type.getElementType()), isUsed = !argument.use_empty();
     // Keys and values: [batch, heads, length, channels], some stacked: rank 4 or 5, batch and length dynamic.
-    if (isa<FloatType>(type.getElementType()) && (type.getRank() == 4 || type.getRank() == 5) &&
-        refinedType(argument).getNumDynamicDims() == 2)
+    if (isFloat && isUsed && (type.getRank() == 4 || type.getRank() == 5) && refined.getNumDynamicDims() == 2)
       pastArguments.push_back(argument);
+    // What an encoder has computed: [batch, positions, channels].
+    if (isFloat && isUsed && type.getRank() == 3 && refined.isDynamicDim(1) && !refined.isDynamicDim(2) &&
+        !sourceArgument)
+      sourceArgument = argument;
     bool isToken = type.getElementType().isSignlessInteger() && !type.getElementType().isInteger(1) &&
                    (type.getRank() == 1 || type.getRank() == 2) && name.find("mask") == std::string::npos &&
                    name.find("position") == std::string::npos && name.find("type") == std::string::npos &&
@@ -110,6 +153,12 @@ LogicalResult SequenceAnalysis::initialize() {
     fail(nullptr, "no input holds token ids of a dynamic number of tokens");
     return failure();
   }
+  for (BlockArgument past : pastArguments)
+    if (isAttendedTo(past)) {
+      fail(nullptr, "the keys and values of cross-attention come in as '" + nameOf(entry, past) +
+                        "': only a graph that computes them from the encoder's output can be stepped");
+      return failure();
+    }
   // Different enough that no constant, S or T is taken for another; the last is longer than what a short mask
   // shows.
   SmallVector<std::pair<int64_t, int64_t>> cases;
@@ -117,15 +166,17 @@ LogicalResult SequenceAnalysis::initialize() {
     cases = {{1, 0}, {5, 0}, {1, 7}, {3, 4}, {2, 13}, {1, 300}};
   else
     cases = {{1, 0}, {2, 0}, {5, 0}, {9, 0}, {14, 0}, {70, 0}};
+  constexpr int64_t sources[] = {3, 11, 6, 19, 8, 23};
   limit = shortestTable(entry);
-  for (auto [tokens, past] : cases)
-    if (!limit || tokens + past <= limit)
-      instances.push_back(makeInstance(tokens, past, 1 << 16));
+  for (auto [i, lengths] : llvm::enumerate(cases))
+    if (!limit || lengths.first + lengths.second <= limit)
+      instances.push_back(makeInstance(lengths.first, lengths.second, sources[i], 1 << 16));
   return success();
 }
 
-SequenceAnalysis::Instance SequenceAnalysis::makeInstance(int64_t tokens, int64_t past, int64_t wholeLimit) {
-  Instance instance{tokens, past, std::make_unique<Evaluator>(wholeLimit)};
+SequenceAnalysis::Instance SequenceAnalysis::makeInstance(int64_t tokens, int64_t past, int64_t source,
+                                                          int64_t wholeLimit) {
+  Instance instance{tokens, past, source, std::make_unique<Evaluator>(wholeLimit)};
   bindArguments(instance);
   return instance;
 }
@@ -151,15 +202,20 @@ void SequenceAnalysis::bindArguments(Instance &instance) {
                                                                             : ArrayRef<int64_t>{1, s}));
     } else if (llvm::is_contained(pastArguments, argument)) {
       evaluator.bindShape(argument, argumentShape(refinedType(argument), {1, p}));
+    } else if (argument == sourceArgument) {
+      evaluator.bindShape(argument, argumentShape(refinedType(argument),
+                                                  type.isDynamicDim(0) ? ArrayRef<int64_t>{1, instance.source}
+                                                                       : ArrayRef<int64_t>{instance.source}));
     } else if (has("mask")) {
+      int64_t length = isSourceMask(argument) ? instance.source : p + s;
       Element one;
       if (isFloat)
         one.real = 1.0;
       else
         one.integer = 1;
       evaluator.bind(argument, ConcreteTensor::filled(argumentShape(type, type.getNumDynamicDims() == 1
-                                                                              ? ArrayRef<int64_t>{p + s}
-                                                                              : ArrayRef<int64_t>{1, p + s}),
+                                                                              ? ArrayRef<int64_t>{length}
+                                                                              : ArrayRef<int64_t>{1, length}),
                                                       one));
     } else if (has("position") && type.getRank() > 0 && !isFloat) {
       Evaluator::Shape shape =
@@ -183,13 +239,9 @@ void SequenceAnalysis::bindArguments(Instance &instance) {
   }
 }
 
-/// What a cache passes through between the signature and its use, without a change of its rows.
 static Value lookThroughView(Value value) {
   Operation *op = value.getDefiningOp();
-  if (isa_and_nonnull<ReshapeOp, TransposeOp, tensor::CastOp, tensor::ExtractSliceOp, GatherOp, arith::ExtFOp,
-                      arith::TruncFOp>(op))
-    return op->getOperand(0);
-  return {};
+  return op && isView(op) ? op->getOperand(0) : Value();
 }
 
 BlockArgument SequenceAnalysis::pastSource(Value value) const {
@@ -234,6 +286,8 @@ std::optional<SmallVector<SequenceDim>> SequenceAnalysis::dims(Value value) {
       dim = {SequenceDim::NewTokens, factor};
     else if (int64_t factor = multiple([](Instance &i) { return i.tokens + i.past; }))
       dim = {SequenceDim::AllTokens, factor};
+    else if (int64_t factor = multiple([](Instance &i) { return i.source; }))
+      dim = {SequenceDim::Source, factor};
   }
   return dimsOf[value] = std::move(result);
 }
@@ -253,7 +307,7 @@ std::optional<int64_t> SequenceAnalysis::positionOffset(Value value) {
   for (auto [d, dim] : llvm::enumerate(*shape)) {
     if (dim.kind == SequenceDim::Constant)
       continue;
-    if (!dim.isSequence() || dim.factor != 1 || axis)
+    if (dim.kind == SequenceDim::Other || dim.factor != 1 || axis)
       return std::nullopt;
     axis = d;
   }
@@ -320,162 +374,4 @@ bool SequenceAnalysis::isAlways(Value value, int64_t perNew, int64_t perPast) {
         return fail(value.getDefiningOp(), "is not the number of earlier tokens"), false;
   }
   return true;
-}
-
-//===----------------------------------------------------------------------===//
-// Masks
-//===----------------------------------------------------------------------===//
-
-/// Additive masks hide with -inf or a large negative number: exp underflows to 0 in f32 long before this.
-static constexpr double kHidden = -1e4;
-
-/// For each given query, the keys it sees; false, with a reason, unless these are the last ones up to its own
-/// position. Adds slopes to `mask` where the kept scores are shifted by slope * (key - position).
-bool SequenceAnalysis::readMaskRows(Instance &instance, AttentionOp attention, ArrayRef<int64_t> queries,
-                                    CausalMask &mask, SmallVectorImpl<MaskRow> &rows) {
-  int64_t s = instance.tokens, t = instance.tokens + instance.past, window = attention.getWindow();
-  const Evaluator::Node *node = nullptr;
-  bool isFloat = false;
-  if (Value operand = attention.getMask()) {
-    node = instance.evaluator->evaluate(operand);
-    if (!node)
-      return failAs(*instance.evaluator, operand), false;
-    isFloat = isa<FloatType>(getElementTypeOrSelf(operand.getType()));
-  }
-  int64_t heads = node ? (*node->shape)[1] : 1;
-  auto read = [&](int64_t head, int64_t query, int64_t key) {
-    const Evaluator::Shape &shape = *node->shape;
-    int64_t at = (head * shape[2] + (shape[2] == 1 ? 0 : query)) * shape[3] + (shape[3] == 1 ? 0 : key);
-    return node->read(at);
-  };
-  if (node && ((*node->shape)[0] != 1 || ((*node->shape)[2] != 1 && (*node->shape)[2] != s) ||
-               ((*node->shape)[3] != 1 && (*node->shape)[3] != t)))
-    return fail(attention, "mask does not cover queries and keys"), false;
-  for (int64_t head = 0; head < heads; ++head)
-    for (int64_t query : queries) {
-      int64_t p = instance.past + query, kept = 0;
-      double own = isFloat ? read(head, query, p).real : 0.0;
-      if (isFloat && !(own > kHidden))
-        return fail(attention, "mask hides a token from itself"), false;
-      for (int64_t key = 0; key < t; ++key) {
-        bool visible =
-            (!attention.getCausal() || key <= query + t - s) && (window <= 0 || key > query + t - s - window);
-        double shift = 0;
-        if (node && isFloat)
-          shift = read(head, query, key).real - own;
-        else if (node)
-          visible &= read(head, query, key).integer != 0;
-        visible &= !(shift <= kHidden);
-        if (!visible)
-          continue;
-        ++kept;
-        if (key > p)
-          return fail(attention, "attention is not causal: token " + Twine(p) + " sees token " + Twine(key)),
-                 false;
-        if (shift == 0 && mask.slopes.empty())
-          continue;
-        if (mask.slopes.empty())
-          mask.slopes.assign(attention.getHeads(), 0.0f);
-        for (int64_t h = heads == 1 ? 0 : head, e = heads == 1 ? attention.getHeads() : head + 1; h < e;
-             ++h) {
-          if (key < p && mask.slopes[h] == 0)
-            mask.slopes[h] = static_cast<float>(shift / double(key - p));
-          if (std::abs(shift - mask.slopes[h] * double(key - p)) > 1e-3 * (1 + std::abs(shift)))
-            return fail(attention, "mask adds a bias that is not linear in the distance"), false;
-        }
-      }
-      // Keys are kept from the newest on, without gaps.
-      for (int64_t key = p; key > p - kept; --key) {
-        bool visible = !(window > 0 && key <= p - window);
-        if (node && isFloat)
-          visible &= read(head, query, key).real - own > kHidden;
-        else if (node)
-          visible &= read(head, query, key).integer != 0;
-        if (!visible)
-          return fail(attention, "mask hides token " + Twine(key) + " from token " + Twine(p)), false;
-      }
-      rows.push_back({p, kept});
-    }
-  return true;
-}
-
-/// Integers (also as floats) that occur in the code behind a value: a window's length is among them.
-SmallVector<int64_t> SequenceAnalysis::constantsBehind(Value value) {
-  llvm::SetVector<Operation *> seen;
-  llvm::SetVector<int64_t> constants;
-  auto visit = [&](Value from) {
-    if (Operation *op = from.getDefiningOp())
-      seen.insert(op);
-  };
-  visit(value);
-  for (size_t i = 0; i < seen.size(); ++i) {
-    Attribute attribute;
-    if (matchPattern(seen[i], m_Constant(&attribute))) {
-      if (auto elements = dyn_cast<DenseElementsAttr>(attribute); elements && elements.isSplat())
-        attribute = elements.getSplatValue<Attribute>();
-      if (auto integer = dyn_cast<IntegerAttr>(attribute))
-        constants.insert(std::abs(integer.getValue().getSExtValue()));
-      else if (auto real = dyn_cast<FloatAttr>(attribute); real && std::abs(real.getValueAsDouble()) < 1e9)
-        constants.insert(static_cast<int64_t>(std::abs(real.getValueAsDouble())));
-    }
-    if (!isa<tensor::DimOp>(seen[i]))
-      llvm::for_each(seen[i]->getOperands(), visit);
-  }
-  return constants.takeVector();
-}
-
-std::optional<CausalMask> SequenceAnalysis::causalMask(AttentionOp attention) {
-  // The keys must be all tokens of the sequence, the queries the new ones.
-  for (Instance &instance : instances) {
-    const Evaluator::Shape *q = instance.evaluator->shape(attention.getQ());
-    const Evaluator::Shape *k = q ? instance.evaluator->shape(attention.getK()) : nullptr;
-    if (!k)
-      return failAs(*instance.evaluator, attention.getResult());
-    if (q->size() != 3 || k->size() != 3 || (*q)[1] != instance.tokens ||
-        (*k)[1] != instance.tokens + instance.past)
-      return fail(attention, "keys are not all tokens of the sequence");
-  }
-  CausalMask mask;
-  SmallVector<MaskRow> rows;
-  auto readAll = [&] {
-    return llvm::all_of(instances, [&](Instance &instance) {
-      auto queries = llvm::to_vector(llvm::seq<int64_t>(0, instance.tokens));
-      return readMaskRows(instance, attention, queries, mask, rows);
-    });
-  };
-  // Slopes found on the way must hold for what was read before, too.
-  if (!readAll() || (!mask.slopes.empty() && !readAll()))
-    return std::nullopt;
-  // A window longer than these cases shows only just beyond its length.
-  SmallVector<int64_t> lengths;
-  if (attention.getWindow() > 0)
-    lengths.push_back(attention.getWindow());
-  if (attention.getMask())
-    for (int64_t length : constantsBehind(attention.getMask()))
-      if (length > 64 && length < (hasPast() ? 1 << 20 : 1 << 17))
-        lengths.push_back(length);
-  auto probe = [&](int64_t length, ArrayRef<int64_t> queries) {
-    int64_t tokens = hasPast() ? queries.size() : length;
-    Instance instance = makeInstance(tokens, length - tokens, hasPast() ? 1 << 22 : 1 << 18);
-    return readMaskRows(instance, attention, queries, mask, rows);
-  };
-  for (int64_t length : lengths)
-    if (!limit || length + 2 <= limit)
-      if (!probe(length + 2, hasPast() ? ArrayRef<int64_t>{0, 1}
-                                       : ArrayRef<int64_t>{0, length - 1, length, length + 1}))
-        return std::nullopt;
-  // A table is right up to its end.
-  if (limit && attention.getMask())
-    if (!probe(limit, hasPast() ? ArrayRef<int64_t>{0} : ArrayRef<int64_t>{0, limit / 2, limit - 1}))
-      return std::nullopt;
-  for (const MaskRow &row : rows)
-    if (row.kept <= row.position)
-      mask.window = mask.window ? std::min(mask.window, row.kept) : row.kept;
-  for (const MaskRow &row : rows)
-    if (row.kept != std::min(row.position + 1, mask.window ? mask.window : row.position + 1))
-      return fail(attention, "token " + Twine(row.position) + " sees " + Twine(row.kept) +
-                                 " tokens: neither all earlier ones nor a fixed window");
-  if (llvm::all_of(mask.slopes, [](float slope) { return slope == 0; }))
-    mask.slopes.clear();
-  return mask;
 }

@@ -56,15 +56,17 @@ std::optional<RowBuilder::Layout> RowBuilder::layout(Value value) {
     return std::nullopt;
   }
   for (auto [d, dim] : llvm::enumerate(*dims)) {
-    if (dim.kind == SequenceDim::Other || (dim.isSequence() && result.axis >= 0)) {
-      fail(value.getDefiningOp(), dim.kind == SequenceDim::Other
-                                      ? "has a dimension that is neither constant nor the sequence"
-                                      : "combines tokens of the sequence outside of causal attention");
-      return std::nullopt;
-    }
     if (dim.kind == SequenceDim::Constant) {
       result.sizes.push_back(dim.factor);
       continue;
+    }
+    bool isRow = inputs.ofSource ? dim.kind == SequenceDim::Source : dim.isTokens();
+    if (!isRow || result.axis >= 0) {
+      fail(value.getDefiningOp(),
+           dim.kind == SequenceDim::Other ? "has a dimension that is neither constant nor the sequence"
+           : isRow                        ? mixture()
+                   : "combines tokens and positions of the encoder's output outside of cross-attention");
+      return std::nullopt;
     }
     result.axis = d;
     result.kind = dim.kind;
@@ -140,7 +142,7 @@ Value RowBuilder::emit(Value value) {
   std::optional<Layout> to = layout(value);
   if (!to)
     return {};
-  if (value == analysis.tokens())
+  if (value == analysis.tokens() && !inputs.ofSource)
     return inputs.tokens;
   if (getElementTypeOrSelf(value.getType()).isIntOrIndex())
     return emitInteger(value, *to);
@@ -215,7 +217,7 @@ Value RowBuilder::emitUniform(OpResult value, const Layout &to) {
     if (!from)
       return {};
     if (from->axis >= 0 && !isa<tensor::DimOp>(op))
-      return fail(op, "combines tokens of the sequence outside of causal attention");
+      return failMixed(op);
     // Sizes are in the result's type.
     if (!isa<RankedTensorType>(operand.getType()) && isa<ReshapeOp, BroadcastOp>(op))
       continue;
@@ -333,16 +335,25 @@ Value RowBuilder::emitTokenMajor(Operation *op, const Layout &to) {
 
 Value RowBuilder::emitAttention(AttentionOp op) {
   if (!buildAttention)
-    return fail(op, "attention behind the rows that are wanted");
-  Value q = require(op.getQ()), k = require(op.getK()), v = require(op.getV());
+    return fail(op, inputs.ofSource ? "attention among the encoder's positions"
+                                    : "attention behind the rows that are wanted");
+  bool isCross = analysis.isCross(op);
+  Value q = require(op.getQ()), k = isCross ? Value() : require(op.getK()),
+        v = isCross ? Value() : require(op.getV());
   Value sinks = op.getSinks() ? require(op.getSinks()) : Value();
   if (!missing.empty())
     return {};
-  std::optional<CausalMask> mask = analysis.causalMask(op);
+  std::optional<CausalMask> mask;
+  if (!isCross)
+    mask = analysis.causalMask(op);
+  else if (analysis.seesWholeSource(op))
+    mask = CausalMask();
   if (!mask)
     return failAsAnalysis();
   auto channels = [](Value value) { return cast<RankedTensorType>(value.getType()).getShape().back(); };
-  auto full = [&](Value row, Value exported) -> Value { return withDims(row, {channels(exported)}); };
+  auto full = [&](Value row, Value exported) -> Value {
+    return row ? withDims(row, {channels(exported)}) : Value();
+  };
   for (Value operand : {op.getQ(), op.getK(), op.getV()})
     if (ShapedType::isDynamic(channels(operand)))
       return fail(op, "has a dynamic number of channels");
@@ -355,7 +366,7 @@ Value RowBuilder::emitAlongAxes(Operation *op, ArrayRef<int64_t> axes, const Lay
   if (!from)
     return {};
   if (llvm::is_contained(axes, from->axis) || from->axis < 0)
-    return fail(op, "combines tokens of the sequence outside of causal attention");
+    return failMixed(op);
   Value source = require(op->getOperand(0));
   if (!source)
     return {};

@@ -10,6 +10,9 @@
 // becomes [rows, 4, 64]. A value over all tokens (T) has the row form of its new tokens: what earlier tokens
 // had there is in the cache. A value without a sequence dimension stays as it is, with its sizes made static.
 //
+// The same holds of the positions of an encoder's output: what a decoder computes from them alone has a row
+// form with these as rows.
+//
 //===----------------------------------------------------------------------===//
 #ifndef PITH_DIALECT_PITH_TRANSFORMS_RAISEKVCACHEROWS_H
 #define PITH_DIALECT_PITH_TRANSFORMS_RAISEKVCACHEROWS_H
@@ -23,11 +26,14 @@ namespace pith {
 /// Builds row forms at the builder's position. Every query fails with a reason.
 class RowBuilder {
 public:
-  /// What the graph's inputs become. `rows` is the number of rows (index).
+  /// What the graph's inputs become. `rows` is the number of rows (index). Rows are tokens, or positions of
+  /// the encoder's output.
   struct Inputs {
     mlir::Value tokens, positions, rows;
+    bool ofSource = false;
   };
-  /// Gives the attention of the step's rows: the exported op, its mask, and q, k, v as [rows, channels].
+  /// Gives the attention of the step's rows: the exported op, its mask, and q, k, v as [rows, channels]; k
+  /// and v are null for cross-attention.
   using AttentionBuilder = llvm::function_ref<mlir::Value(AttentionOp, const CausalMask &, mlir::Value,
                                                           mlir::Value, mlir::Value, mlir::Value)>;
 
@@ -88,6 +94,12 @@ private:
   bool isPresent(mlir::Value value);
   std::nullptr_t fail(mlir::Operation *op, const llvm::Twine &reason);
   std::nullptr_t failAsAnalysis();
+  /// Of an operation in which rows meet.
+  const char *mixture() const {
+    return inputs.ofSource ? "combines positions of the encoder's output"
+                           : "combines tokens of the sequence outside of causal attention";
+  }
+  std::nullptr_t failMixed(mlir::Operation *op) { return fail(op, mixture()); }
 
   SequenceAnalysis &analysis;
   mlir::OpBuilder &builder;

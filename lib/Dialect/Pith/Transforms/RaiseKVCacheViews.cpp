@@ -283,7 +283,7 @@ Value RowBuilder::emitMatmul(MatmulOp op, const Layout &to) {
   if (!right)
     return {};
   if (left->axis >= 0 && right->axis >= 0)
-    return fail(op, "combines tokens of the sequence outside of causal attention");
+    return failMixed(op);
   Value lhs = require(op.getLhs()), rhs = require(op.getRhs());
   if (!lhs || !rhs)
     return {};

@@ -7,10 +7,11 @@
 // An index tuple of which one part counts along a dimension of the result, over all of the source's, takes
 // that dimension as a whole; one into a dimension of size 1, or along which the source repeats itself, takes
 // nothing in particular. What is left of such a tuple is mostly one index: a gather. A gather of a constant
-// run of indices is a slice.
+// run of indices is a slice. A scatter whose tuples count along every dimension writes everything: its result
+// is the updates.
 //
-//   gather_nd %m, concat(iota 0, %p, iota 2) : [1, 64, 4], [1, S, 4, 3]   ->   gather %m[0], %p : [64, 4], [S]
-//   gather %qkv, [4] axis 2   ->   extract_slice %qkv[0, 0, 4, 0] [B, S, 1, 64] [1, 1, 1, 1]
+//   gather_nd %m, concat(iota 0, %p, iota 2) : [1, 64, 4], [1, S, 4, 3]   ->   gather %m[0], %p : [64, 4],
+//   [S] gather %qkv, [4] axis 2   ->   extract_slice %qkv[0, 0, 4, 0] [B, S, 1, 64] [1, 1, 1, 1]
 //===----------------------------------------------------------------------===//
 #include "Matchers.h"
 #include "Views.h"
@@ -61,6 +62,8 @@ public:
         simplify(gather);
       else if (auto gather = dyn_cast<GatherOp>(op))
         slice(gather);
+      else if (auto scatter = dyn_cast<ScatterNDOp>(op))
+        replaceAll(scatter);
     }
   }
 
@@ -146,6 +149,22 @@ private:
     gather.getResult().replaceAllUsesWith(castTo(builder, loc, result, gather.getType()));
   }
 
+  void replaceAll(ScatterNDOp scatter) {
+    SmallVector<View, 3> tuple = parts(scatter.getIndices());
+    SmallVector<Extent> shape = views.sizes.shape(scatter.getSource());
+    if (tuple.empty() || tuple.size() > shape.size() || views.sizes.shape(scatter.getUpdates()) != shape)
+      return;
+    for (auto [part, view] : llvm::enumerate(tuple)) {
+      std::optional<int64_t> counted = countedDim(view);
+      bool isOnly =
+          shape[part].isConstant(1) && view.dims.size() == tuple.size() && scalarConstant(view.base) == 0.0;
+      if (!isOnly && counted != static_cast<int64_t>(part))
+        return;
+    }
+    scatter.getResult().replaceAllUsesWith(
+        castTo(builder, scatter.getLoc(), scatter.getUpdates(), scatter.getType()));
+  }
+
   void slice(GatherOp gather) {
     DenseIntElementsAttr indices;
     auto type = cast<RankedTensorType>(gather.getSource().getType());
@@ -172,8 +191,7 @@ private:
                                         : OpFoldResult(views.sizes.materialize(builder, loc, extent)));
     offsets[axis] = builder.getIndexAttr(run[0]);
     strides[axis] = builder.getIndexAttr(step);
-    Value result =
-        tensor::ExtractSliceOp::create(builder, loc, gather.getSource(), offsets, sizes, strides);
+    Value result = tensor::ExtractSliceOp::create(builder, loc, gather.getSource(), offsets, sizes, strides);
     if (rankOf(gather.getIndices()) == 0)
       shape.erase(shape.begin() + axis);
     result = views.reshape(builder, loc, result, shape);

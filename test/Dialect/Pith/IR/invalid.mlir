@@ -181,6 +181,26 @@ func.func @cache() {
 
 // -----
 
+pith.state @cross : !pith.kv<kv_heads = 2, head_dim = 4, value_dim = 4, element = f32> {condition}
+func.func @condition_window(%q: tensor<?x8xf32>) {
+  %c = pith.cache @cross : <kv_heads = 2, head_dim = 4, value_dim = 4, element = f32>
+  // expected-error @+1 {{attention over a condition has no window, alibi or bias}}
+  %o = pith.cache_attention %q, %c {condition, heads = 2 : i64, scale = 1.0 : f32, window = 3 : i64} : tensor<?x8xf32>, <kv_heads = 2, head_dim = 4, value_dim = 4, element = f32> -> tensor<?x8xf32>
+  return
+}
+
+// -----
+
+pith.state @kv0 : !pith.kv<kv_heads = 2, head_dim = 4, value_dim = 4, element = f32>
+func.func @bias_shape(%q: tensor<?x8xf32>, %b: tensor<3x5xf32>) {
+  %c = pith.cache @kv0 : <kv_heads = 2, head_dim = 4, value_dim = 4, element = f32>
+  // expected-error @+1 {{bias must be f32 [2, distances], found 'tensor<3x5xf32>'}}
+  %o = pith.cache_attention %q, %c bias %b : tensor<3x5xf32> {heads = 2 : i64, scale = 1.0 : f32} : tensor<?x8xf32>, <kv_heads = 2, head_dim = 4, value_dim = 4, element = f32> -> tensor<?x8xf32>
+  return
+}
+
+// -----
+
 func.func @tap_c2(%x: tensor<?x8xf32>, %s: tensor<8xf32>) {
   // expected-error @+1 {{norm is "batch", expected "rms" or "layer"}}
   pith.tap 0(%x) scale %s {norm = "batch", epsilon = 1.0e-5 : f32} : tensor<?x8xf32>, tensor<8xf32>

@@ -232,7 +232,7 @@ func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}, %past: tensor<?
 // -----
 
 // Encoder states.
-// CHECK: [Missed] step-entry {{.*}} Reason="pith.attention: depends on the input 'encoder_hidden_states'
+// CHECK: [Missed] step-entry {{.*}} Reason="combines tokens and positions of the encoder's output outside of cross-attention
 pith.weight @embed : tensor<64x16xf32> = dense<0.5> : tensor<64x16xf32>
 func.func @main(%ids: tensor<?x?xi64> {pith.name = "input_ids"}, %enc: tensor<?x?x16xf32> {pith.name = "encoder_hidden_states"}) -> (tensor<?x?x16xf32> {pith.name = "logits"})
     attributes {pith.entry = "invoke"} {

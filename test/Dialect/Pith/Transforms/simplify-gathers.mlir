@@ -73,3 +73,27 @@ func.func @runs(%x: tensor<3x6xf32>) -> (tensor<3xf32>, tensor<3x3xf32>, tensor<
   %c = pith.gather %x, %mixed axis 1 : tensor<3x6xf32>, tensor<3xi64> -> tensor<3x3xf32>
   return %a, %b, %c : tensor<3xf32>, tensor<3x3xf32>, tensor<3x3xf32>
 }
+
+// -----
+
+// A scatter to every element, in order, gives its updates; to half of them it stays.
+// CHECK-LABEL: func.func @scatter
+// CHECK-SAME: %[[U:[a-z0-9]*]]: tensor<1x?x4xf32>
+// CHECK: %[[S:.*]] = pith.scatter_nd
+// CHECK: return %[[U]], %[[S]]
+func.func @scatter(%u: tensor<1x?x4xf32>, %m: tensor<8xf32>, %v: tensor<4xf32>) -> (tensor<1x?x4xf32>, tensor<8xf32>)
+    attributes {pith.entry = "invoke"} {
+  %c1 = arith.constant 1 : index
+  %n = tensor.dim %u, %c1 : tensor<1x?x4xf32>
+  %z = arith.constant dense<0.0> : tensor<f32>
+  %m0 = pith.broadcast %z dims(%n) : tensor<f32> -> tensor<1x?x4xf32>
+  %k = arith.constant dense<0> : tensor<i64>
+  %i0 = pith.broadcast %k dims(%n) : tensor<i64> -> tensor<1x?x4x1xi64>
+  %i1 = pith.iota 1 dims(%n) : tensor<1x?x4x1xi64>
+  %i2 = pith.iota 2 dims(%n) : tensor<1x?x4x1xi64>
+  %at = tensor.concat dim(3) %i0, %i1, %i2 : (tensor<1x?x4x1xi64>, tensor<1x?x4x1xi64>, tensor<1x?x4x1xi64>) -> tensor<1x?x4x3xi64>
+  %a = pith.scatter_nd %m0, %at, %u : tensor<1x?x4xf32>, tensor<1x?x4x3xi64>, tensor<1x?x4xf32> -> tensor<1x?x4xf32>
+  %i4 = pith.iota 0 : tensor<4x1xi64>
+  %b = pith.scatter_nd %m, %i4, %v : tensor<8xf32>, tensor<4x1xi64>, tensor<4xf32> -> tensor<8xf32>
+  return %a, %b : tensor<1x?x4xf32>, tensor<8xf32>
+}

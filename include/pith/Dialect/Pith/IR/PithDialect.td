@@ -25,7 +25,9 @@ def Pith_Dialect : Dialect {
 
     **Entry points** are public `func.func`s with the attribute `pith.entry`: `"invoke"` keeps the exported signature;
     `"step"` is the stateful form, `(%tokens: tensor<?xi32>, %positions: tensor<?xi32>, %out_rows: tensor<?xi32>) ->
-    tensor<?xVxf32>`, over the new tokens of any number of sequences (lanes), flattened to rows. Arguments carry
+    tensor<?xVxf32>`, over the new tokens of any number of sequences (lanes), flattened to rows; `"condition"`, beside it,
+    `(%rows: tensor<?xDxf32>, %positions: tensor<?xi32>) -> ()`, fills the states that are declared so from rows of an
+    encoder's output. Arguments carry
     `pith.name` (the model's name) and `pith.dims` (an array with a string per symbolic and an integer per fixed
     dimension); so do results.
   }];

@@ -458,13 +458,16 @@ def Pith_StateOp : Pith_Op<"state", [Symbol]> {
   let summary = "declares per-sequence state: one layer's KV cache";
   let description = [{
     Every sequence of the runtime has its own; `fork` shares it copy-on-write, `truncate` drops tokens from its end. The
-    runtime allocates from the declaration.
+    runtime allocates from the declaration. With `condition` it belongs to what the sequence is conditioned on (an encoder's
+    output): the entry `condition` fills it once, a step only reads it, and `truncate` leaves it as it is.
 
     ```mlir
     pith.state @kv0 : !pith.kv<kv_heads = 2, head_dim = 64, value_dim = 64, element = f16>
+    pith.state @cross0 : !pith.kv<kv_heads = 2, head_dim = 64, value_dim = 64, element = f16> {condition}
     ```
   }];
-  let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<StrAttr>:$sym_visibility, TypeAttrOf<Pith_KVType>:$type);
+  let arguments = (ins SymbolNameAttr:$sym_name, OptionalAttr<StrAttr>:$sym_visibility, TypeAttrOf<Pith_KVType>:$type,
+                       UnitAttr:$condition);
   let assemblyFormat = "$sym_name `:` $type attr-dict";
   let hasVerifier = 0;
 }
@@ -501,18 +504,22 @@ def Pith_CacheAttentionOp : Pith_Op<"cache_attention", [AttrSizedOperandSegments
   let summary = "causal attention of the step's rows over their own sequences' caches";
   let description = [{
     q [rows, heads * head_dim] gives [rows, heads * value_dim]. Row r, the p-th token of its sequence, sees tokens j <= p and,
-    with `window` w > 0, j > p - w. Scores as in `pith.attention`; `alibi` [heads] adds `slope[h] * (j - p)`. The cache
-    must hold the rows' own keys already (`pith.kv_append` before).
+    with `window` w > 0, j > p - w. Scores as in `pith.attention`; `alibi` [heads] adds `slope[h] * (j - p)`, `bias` [heads, n], a
+    constant, adds `bias[h, min(p - j, n - 1)]`. The cache must hold the rows' own keys already (`pith.kv_append` before).
+
+    With `condition` the cache is a state of that kind, and every row sees all of its sequence's condition; there is no
+    window, alibi or bias then.
 
     ```mlir
     %o = pith.cache_attention %q, %c1 {heads = 4 : i64, scale = 0.125 : f32} : tensor<?x256xf32>, !pith.kv<kv_heads = 2, head_dim = 64, value_dim = 64, element = f16>
     ```
   }];
   let arguments = (ins Pith_FloatTensor:$q, Pith_KVType:$cache, Optional<Pith_FloatTensor>:$sinks, Optional<Pith_FloatTensor>:$alibi,
-                       I64Attr:$heads, F32Attr:$scale, DefaultValuedAttr<F32Attr, "0.0">:$softcap, DefaultValuedAttr<I64Attr, "0">:$window);
+                       Optional<Pith_FloatTensor>:$bias, I64Attr:$heads, F32Attr:$scale, DefaultValuedAttr<F32Attr, "0.0">:$softcap,
+                       DefaultValuedAttr<I64Attr, "0">:$window, UnitAttr:$condition);
   let results = (outs Pith_FloatTensor:$result);
   let assemblyFormat = [{
-    $q `,` $cache (`sinks` $sinks^ `:` type($sinks))? (`alibi` $alibi^ `:` type($alibi))? attr-dict
+    $q `,` $cache (`sinks` $sinks^ `:` type($sinks))? (`alibi` $alibi^ `:` type($alibi))? (`bias` $bias^ `:` type($bias))? attr-dict
     `:` type($q) `,` type($cache) `->` type($result)
   }];
 }

@@ -12,6 +12,22 @@ include "mlir/Pass/PassBase.td"
 
 // The phase `raise`, in this order (buildRaisePipeline).
 
+def SpecializeSwitch : Pass<"pith-specialize-switch", "::mlir::ModuleOp"> {
+  let summary = "of a merged decoder, the side without earlier keys and values";
+  let description = [{
+    An entry with a branch on a boolean input gets a copy in which that input is false, for `pith-raise-kv-cache` to derive the
+    step entry from. The entry itself keeps the branch.
+
+    ```mlir
+    func.func @main(%use_cache: tensor<1xi1>, ...) attributes {pith.entry = "invoke"} {
+      %b = tensor.extract %use_cache[%c0] : tensor<1xi1>
+      %r = scf.if %b -> ...
+    // adds
+    func.func @main_without_past(...) attributes {pith.entry = "invoke", pith.step_source} ...
+    ```
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect"];
+}
 def WidenFloats : Pass<"pith-widen-floats", "::mlir::ModuleOp"> {
   let summary = "compute in f32 what the model says in f16 or bf16";
   let description = [{
@@ -32,7 +48,7 @@ def SimplifyGathers : Pass<"pith-simplify-gathers", "::mlir::ModuleOp"> {
   let summary = "gathers along one dimension and slices, where a gather is no more";
   let description = [{
     Index tuples that count along a dimension take it as a whole; what is left of most is one index. Constant runs of
-    indices are slices.
+    indices are slices. A scatter whose tuples count along every dimension gives its updates.
 
     ```mlir
     %t = tensor.concat dim(2) %counting, %ids : (tensor<?x?x1xi64>, tensor<?x?x1xi64>) -> tensor<?x?x2xi64>
@@ -152,6 +168,10 @@ def RaiseKVCache : Pass<"pith-raise-kv-cache", "::mlir::ModuleOp"> {
     Rotary tables and learned positions become functions of the step's positions; only the rows whose logits are wanted
     go through the head. Where the proof fails, a remark names the operation and the reason, and `@main` stays alone.
 
+    If the graph takes an encoder's output (`[batch, positions, channels]`) whose positions are keys and values of attention
+    that every token sees whole, these become state too: `@condition` computes them from rows of that output, and `@step`
+    attends to what it has left. A mask for those positions says how many there are, and is gone.
+
     ```mlir
     func.func @main(%ids: tensor<?x?xi64>, ...) attributes {pith.entry = "invoke"} {
       %o = pith.attention %q, %k, %v {causal, heads = 4 : i64, kv_heads = 2 : i64, scale = 0.125 : f32} ...
@@ -197,7 +217,8 @@ def FormBlocks : Pass<"pith-form-blocks", "::mlir::ModuleOp"> {
     A value that every way from the tokens to the result passes is a cut of the entry. Cuts of one type, one attention
     between each two, bound the `pith.block`s: everything between two of them that depends on the first moves into the
     block, with the constants that only it uses; rotary tables and other values that depend on positions alone are
-    captured. Works for any arrangement of norms, attention and MLP (before, behind, parallel).
+    captured. Works for any arrangement of norms, attention and MLP (before, behind, parallel). Cross-attention, whose keys do
+    not depend on tokens, is part of the block that the attention before it has begun.
 
     ```mlir
     %n = pith.rms_norm %x, %w ...
