@@ -27,9 +27,16 @@ func.func private @layer() attributes {pith.kernel = {
 // expected-error @below {{no kernel for attention of 6 heads over 4 kv heads; expected a multiple}}
 func.func private @heads() attributes {pith.kernel = {
   kind = "attention", element = "f16", kv_heads = 4, head_dim = 64, value_dim = 64, layer_offset = 0, heads = 6,
-  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, input = "f32", output = "f32"}}
+  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f32", output = "f32"}}
 
 // -----
 
 // expected-error @below {{attribute 'pith.kernel' should be a dictionary}}
 func.func private @text() attributes {pith.kernel = "norm"}
+
+// -----
+
+// expected-error @below {{no kernel for attention over sequences' conditions}}
+func.func private @condition() attributes {pith.kernel = {
+  kind = "attention", element = "f16", kv_heads = 4, head_dim = 64, value_dim = 64, layer_offset = 0, heads = 4,
+  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, condition, input = "f32", output = "f32"}}

@@ -43,8 +43,8 @@ func.func private @norm() attributes {pith.kernel = {
 // CHECK-SAME: pith.grid = #[[ATTENTION]]
 func.func private @attention() attributes {pith.kernel = {
   kind = "attention", element = "f16", kv_heads = 8, head_dim = 128, value_dim = 128, layer_offset = 0, heads = 32,
-  scale = 0.088388 : f32, softcap = 0.0 : f32, window = 0, input = "f32", output = "f32", split}}
+  scale = 0.088388 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f32", output = "f32", split}}
 // CHECK-LABEL: gpu.func @attention_merge_32x128_f32
 func.func private @merge() attributes {pith.kernel = {
   kind = "attention_merge", element = "f16", kv_heads = 8, head_dim = 128, value_dim = 128, layer_offset = 0, heads = 32,
-  scale = 0.088388 : f32, softcap = 0.0 : f32, window = 0, input = "f32", output = "f32", split}}
+  scale = 0.088388 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f32", output = "f32", split}}
