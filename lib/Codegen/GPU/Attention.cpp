@@ -364,9 +364,8 @@ llvm::Error AttentionSpec::check() const {
   if (heads % cache.kvHeads != 0)
     return error("attention of " + llvm::Twine(heads) + " heads over " + llvm::Twine(cache.kvHeads) +
                  " kv heads; expected a multiple");
-  if (bias || condition)
-    return error(llvm::Twine("attention ") + (bias ? "with a bias by distance" : "over a condition") +
-                 " has no kernel for a GPU yet");
+  if (bias > 0 || condition)
+    return error(condition ? "attention over sequences' conditions" : "attention with biases by distance");
   if (std::max(cache.headDim, cache.valueDim) > 512)
     return error("attention heads of " + llvm::Twine(std::max(cache.headDim, cache.valueDim)) +
                  " channels; at most 512 are supported");
