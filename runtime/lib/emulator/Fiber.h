@@ -17,6 +17,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #if !defined(__x86_64__)
@@ -38,10 +39,22 @@ public:
   static void change(Fiber &current, Fiber &next);
 
 private:
+  // What the thread sanitizer has to hear: a fiber's new life, and every switch.
+  void renew();
+  static void announce(Fiber &current, Fiber &next);
+
 #if defined(__x86_64__)
   void *stackPointer = nullptr;
 #else
   ucontext_t context;
+#endif
+#if defined(__SANITIZE_THREAD__)
+  struct Destroy {
+    void operator()(void *fiber) const;
+  };
+  std::unique_ptr<void, Destroy> watched; // the sanitizer's own fiber
+  uint32_t lives = 0;
+  void *thread = nullptr; // or, where a thread's own stack was left, that thread
 #endif
 };
 
