@@ -10,6 +10,12 @@
  * `barrier`, which every thread of the team calls equally often. With threads == 1 the barrier
  * may be called and returns at once.
  *
+ * Devices. A table of version 2 has kernels: its code computes on a device. Then `run` is host code that one thread
+ * calls (threads == 1, thread == 0). Everything the context points to as data (weights, workspace, tokens, positions,
+ * pages, logits, …) is memory of the device, which that code never touches: it hands addresses to kernels with
+ * `launch`, and asks for single values with `read`. The structs themselves (the context, `inputs`, `outputs`, their
+ * dims, `taps`) are the host's. Launches run in the order in which they were made.
+ *
  * Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
  */
@@ -23,6 +29,7 @@ extern "C" {
 #endif
 
 #define PITH_EXEC_VERSION 1u
+#define PITH_EXEC_DEVICE_VERSION 2u /* code for a device */
 
 /* A dense row-major tensor; rank and element type are in the manifest. Elements of less than a byte take one each: an
  * integer its value, a float its code in the low bits. */
@@ -99,6 +106,18 @@ typedef struct pith_exec_context {
   /* 176: entries of kind PITH_EXEC_CONDITION: [rows, width], rows of the encoder's output. `rows`, `positions`, `lane`
    * and `lanes` are as for a step, with the condition's pages. */
   const float *condition_rows;
+
+  /* Code for a device only (`lane` and `conditions` are arrays on the device, their pages' addresses too). */
+  /* 184: starts one of the table's kernels on grid[0] x grid[1] x grid[2] blocks; arguments[i] points to argument i,
+   * on the host, and is read before the call returns. A grid without blocks does nothing. Does not return when it
+   * fails: the run is over then, with an error. */
+  void (*launch)(const struct pith_exec_context *context, uint32_t kernel, const uint32_t *grid,
+                 void *const *arguments);
+  /* 192: waits for all launches and copies `bytes` of the device's memory to the host. Does not return when it fails.
+   * Entries of kind PITH_EXEC_STEP and PITH_EXEC_CONDITION never call it, so that their launches can be recorded once and
+   * repeated: they depend on rows, lanes, out_rows, flags, and the pointers and counts in the context and its taps. */
+  void (*read)(const struct pith_exec_context *context, const void *data, void *to, uint64_t bytes);
+  const int32_t *row_lanes; /* 200: [rows], the lane that each row belongs to */
 } pith_exec_context;
 
 enum {
@@ -121,10 +140,41 @@ typedef struct pith_exec_entry {
   void (*run)(const pith_exec_context *context, uint32_t thread);
 } pith_exec_entry;
 
+/* A kernel of a device: the same in every image. */
+typedef struct pith_exec_kernel {
+  const char *name;              /* its symbol in the images */
+  const char *origin;            /* the operation it computes, for messages; may be empty */
+  uint32_t block[3];             /* threads of a block */
+  uint32_t shared_bytes;         /* dynamic shared memory of a block */
+  uint32_t argument_count;
+  uint32_t reserved;
+  const uint8_t *argument_bytes; /* [argument_count]: 4 or 8 */
+} pith_exec_kernel;
+
+enum {
+  PITH_EXEC_IMAGE_PTX = 1,     /* text for the driver's own compiler, a zero behind it (not counted) */
+  PITH_EXEC_IMAGE_CUBIN = 2,
+  PITH_EXEC_IMAGE_HSACO = 3,
+  PITH_EXEC_IMAGE_EMULATED = 4 /* a pith_emu_module (emulated.h) of host code */
+};
+
+/* All kernels for one chip. */
+typedef struct pith_exec_image {
+  const char *target; /* "cuda:sm_90a", "hip:gfx942"; of an emulated image the chip that it imitates */
+  uint32_t format;    /* PITH_EXEC_IMAGE_... */
+  uint32_t reserved;
+  const void *data;
+  uint64_t size;
+} pith_exec_image;
+
 typedef struct pith_exec_table {
-  uint32_t version;     /* PITH_EXEC_VERSION */
+  uint32_t version; /* PITH_EXEC_VERSION, or PITH_EXEC_DEVICE_VERSION: the fields behind `entries` are there */
   uint32_t entry_count;
   const pith_exec_entry *entries;
+  uint32_t kernel_count;
+  uint32_t image_count;
+  const pith_exec_kernel *kernels;
+  const pith_exec_image *images;
 } pith_exec_table;
 
 /* The exported symbol: `extern const pith_exec_table pith_executable;` */
