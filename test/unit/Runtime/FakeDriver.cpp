@@ -19,6 +19,7 @@ extern "C" {
 #include <mutex>
 #include <string>
 #include <sys/mman.h>
+#include <utility>
 #include <vector>
 
 // One source for both: FAKE_HIP says which.
@@ -78,7 +79,10 @@ bool strikes(const char *name) {
   FakeDriver &fake = fake_driver;
   if (!fake.failingCall || (std::strcmp(fake.failing, "*") && std::strcmp(fake.failing, name)))
     return false;
-  return --fake.failingCall == 0;
+  if (--fake.failingCall)
+    return false;
+  std::strncpy(fake.struck, name, sizeof fake.struck - 1);
+  return true;
 }
 
 /// Begins a function: one at a time, and some fail.
@@ -125,8 +129,14 @@ struct Arena {
     const auto &[begin, block] = *--after;
     return size_t(at - begin) <= block.bytes && bytes <= block.bytes - size_t(at - begin);
   }
-  void open() { mprotect(base, arenaBytes, PROT_READ | PROT_WRITE); }
-  void close() { mprotect(base, arenaBytes, PROT_NONE); }
+  size_t usedBytes() const {
+    if (blocks.empty())
+      return 0;
+    const auto &[begin, block] = *blocks.rbegin();
+    return (size_t(begin - base) + block.room + 4095) & ~size_t(4095);
+  }
+  void open() { mprotect(base, usedBytes(), PROT_READ | PROT_WRITE); }
+  void close() { mprotect(base, usedBytes(), PROT_NONE); }
 };
 Arena &arena() {
   static Arena *made = new Arena;
@@ -180,6 +190,8 @@ std::vector<Stream *> &streams() {
 }
 
 int drain(Stream &stream, uint64_t until = UINT64_MAX) {
+  if (stream.work.empty())
+    return std::exchange(stream.failed, 0);
   arena().open();
   while (!stream.work.empty() && stream.done < until) {
     if (!stream.failed)
@@ -188,9 +200,7 @@ int drain(Stream &stream, uint64_t until = UINT64_MAX) {
     ++stream.done;
   }
   arena().close();
-  const int result = stream.failed;
-  stream.failed = 0; // a real context is lost; here the test goes on
-  return result;
+  return std::exchange(stream.failed, 0); // a real context is lost; here the test goes on
 }
 
 jmp_buf wrongAccess;
@@ -376,7 +386,13 @@ PUBLIC int NAME(cuStreamDestroy_v2, hipStreamDestroy)(Stream *stream) {
   return 0;
 }
 PUBLIC int NAME(cuStreamSynchronize, hipStreamSynchronize)(Stream *stream) {
-  ENTER_ON_DEVICE(TEXT(NAME(cuStreamSynchronize, hipStreamSynchronize)));
+  const std::lock_guard<std::recursive_mutex> lock(mutex);
+  if (strikes(TEXT(NAME(cuStreamSynchronize, hipStreamSynchronize)))) {
+    drain(*stream); // a wait that fails is over too
+    return fake_driver.failure;
+  }
+  if (currentDevice() < 0)
+    return BadContext;
   if (stream->capture)
     return NotInCapture;
   ++fake_driver.synchronizations;
@@ -476,9 +492,15 @@ PUBLIC int NAME(cuStreamBeginCapture_v2, hipStreamBeginCapture)(Stream *stream, 
   return 0;
 }
 PUBLIC int NAME(cuStreamEndCapture, hipStreamEndCapture)(Stream *stream, Graph **graph) {
-  ENTER_ON_DEVICE(TEXT(NAME(cuStreamEndCapture, hipStreamEndCapture)));
+  const std::lock_guard<std::recursive_mutex> lock(mutex);
   *graph = stream->capture;
-  stream->capture = nullptr;
+  stream->capture = nullptr; // whatever happens
+  if (strikes(TEXT(NAME(cuStreamEndCapture, hipStreamEndCapture)))) {
+    delete *graph;
+    *graph = nullptr;
+    --fake_driver.graphs;
+    return fake_driver.failure;
+  }
   return *graph ? 0 : Invalid;
 }
 PUBLIC int NAME(cuGraphInstantiateWithFlags, hipGraphInstantiateWithFlags)(Graph **executable, Graph *graph,

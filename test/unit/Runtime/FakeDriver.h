@@ -34,6 +34,7 @@ struct FakeDriver {
   char failing[64];     ///< calls of this name; "*": any
   uint64_t failingCall; ///< which one from now on, from 1; 0: none
   int failure;          ///< what it returns
+  char struck[64];      ///< the call that went wrong
   char jitLog[128];     ///< what the compiler says; empty: it has nothing against the text
   char faulty[64];      ///< kernels of this name read where nothing is
 };
