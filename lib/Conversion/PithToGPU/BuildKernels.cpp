@@ -49,6 +49,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
   if (kind == "norm") {
     pith::gpu::NormSpec spec;
     r.norm(spec);
+    spec.gather = r.flag("gather");
     spec.input = element("input");
     spec.output = element("output");
     return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateNorm(module, spec);
@@ -57,6 +58,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     pith::gpu::EmbeddingSpec spec;
     r.weights(spec.layout);
     spec.scale = r.real("scale");
+    spec.takesRows = r.flag("takes_rows");
     spec.output = element("output");
     if (r.failed || refused(spec.layout.check()))
       return {};
