@@ -250,7 +250,7 @@ static void useI64(mlir::gpu::GPUFuncOp kernel) {
       value.setType(i64);
   };
   SmallVector<Operation *> casts;
-  kernel.walk([&](Operation *op) {
+  kernel.walk<WalkOrder::PreOrder>([&](Operation *op) {
     for (Region &region : op->getRegions())
       for (Block &block : region)
         llvm::for_each(block.getArguments(), change);

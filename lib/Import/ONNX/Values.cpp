@@ -71,7 +71,7 @@ const Shape *Importer::contents(Val *val) {
   // The product itself may be more than 64 bits hold.
   int64_t number = 1;
   for (int64_t size : elements.getType().getShape())
-    if (llvm::MulOverflow(number, size, number) || number > kMaxContents)
+    if (size < 0 || llvm::MulOverflow(number, size, number) || number > kMaxContents)
       return nullptr;
   Shape result;
   bool zeroExtend = isUnsigned(val->type) && val->type != UInt64;
