@@ -92,7 +92,8 @@ enum {
   PITH_ERROR_CANCELLED = 10,  /* cancelled; nothing changed */
   PITH_ERROR_UNSUPPORTED = 11,/* this module or this version cannot do it; the message says why */
   PITH_ERROR_MISMATCH = 12,   /* state or adapter of another model */
-  PITH_ERROR_EXECUTION = 13   /* the module's code or the application's executor or callback failed */
+  PITH_ERROR_EXECUTION = 13,  /* the module's code or the application's executor or callback failed */
+  PITH_ERROR_DEVICE = 14      /* no such device, no kernels for it, or its driver failed; the message has its words */
 };
 
 /* The status' name, "PITH_ERROR_SHAPE"; static, "unknown status" for a value that this version does not know. */
@@ -303,6 +304,8 @@ typedef struct pith_session_options {
   pith_thread_pool *pool;        /* use these threads instead; may be null; kept alive */
   const pith_executor *executor; /* use the application's threads instead; may be null; copied */
   uint64_t page_limit_bytes;     /* most bytes of cache pages; 0: no limit */
+  const char *device;            /* "cpu", "cuda", "cuda:1", "hip", "emulator": where the modules compute; null: on the
+                                    first device that their kernels are for; copied */
 } pith_session_options;
 
 /* A session for `count` modules, which share its threads and its page limit. options may be null. Errors: ARGUMENT, MEMORY,

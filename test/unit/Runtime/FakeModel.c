@@ -184,4 +184,4 @@ static const pith_exec_entry entries[] = {
 };
 
 __attribute__((visibility("default"))) const pith_exec_table pith_executable = {
-    FAKE_VERSION, sizeof entries / sizeof entries[0], entries};
+    FAKE_VERSION, sizeof entries / sizeof entries[0], entries, 0, 0, 0, 0};

@@ -25,7 +25,7 @@ struct TestFile {
   std::string manifest;
   pith_file_trailer trailer{}; ///< filled by `bytes` where zero
 
-  /// The toy model (variant "", "2", or "_conditioned").
+  /// The toy model (variant "", "2", or "_conditioned") of the device under test.
   explicit TestFile(const std::string &variant = "");
   std::string bytes() const;
 };
@@ -84,6 +84,12 @@ using SessionPtr = std::unique_ptr<pith_session, Freer<pith_session_free>>;
 using SequencePtr = std::unique_ptr<pith_sequence, Freer<pith_sequence_free>>;
 using ResultPtr = std::unique_ptr<pith_result, Freer<pith_result_free>>;
 using SamplerPtr = std::unique_ptr<pith_sampler, Freer<pith_sampler_free>>;
+
+/// What computes in this program's tests: "" (the CPU), "emulator", "cuda", "hip".
+extern const char *const testDevice;
+/// What a page of the toy model takes there, and one of the variant with conditions: on the CPU whole pages
+/// of the system.
+extern const uint64_t testPageBytes, testConditionedPageBytes;
 
 ModulePtr loadModule(const std::string &path);
 /// The toy model, loaded from a file of its own.
