@@ -165,8 +165,8 @@ private:
     int64_t align = alignmentOf(spec.layout.k * inputBytes, wordElements * inputBytes);
     Value at = inside && !elementwise ? k.select(inside, start, k.index(0)) : start;
     Value scale = a.normScale && !elementwise ? k.loadFloats(Element::F32, k.at(a.normScale, k.mul(at, 4)),
-                                                           wordElements, alignmentOf(16, wordElements * 4))
-                                            : Value();
+                                                             wordElements, alignmentOf(16, wordElements * 4))
+                                              : Value();
     for (Value row : rowsOfX) {
       Value column;
       if (elementwise) {

@@ -5,18 +5,18 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// Bound: the products, or for few rows the bytes of the weights. A block computes a tile of rows and features (Tiles.h). K
-// goes by in stages: panels' chunks are copied to shared memory as they are, activations through registers, where they
-// get the norm's scale and are rounded, or copied too where nothing is to be done. While a stage is multiplied,
-// later ones are on their way. Weights are decoded when they come from shared memory to registers: a lane's octet
-// is half a word to two chunks, whatever the format.
+// Bound: the products, or for few rows the bytes of the weights. A block computes a tile of rows and features
+// (Tiles.h). K goes by in stages: panels' chunks are copied to shared memory as they are, activations through
+// registers, where they get the norm's scale and are rounded, or copied too where nothing is to be done.
+// While a stage is multiplied, later ones are on their way. Weights are decoded when they come from shared
+// memory to registers: a lane's octet is half a word to two chunks, whatever the format.
 //
 // In shared memory 16-byte units change places within 128 bytes (activations) or 256 (weights), so that
 // lanes that read at the same time read different banks: the octets of neighbouring rows, the chunks of
 // neighbouring features.
 //
-// Precision: activations are rounded to the product's element, or split into two or three parts whose sum is the
-// f32 value; so are weights that the element does not hold. A block's scale multiplies the f32 sums over
+// Precision: activations are rounded to the product's element, or split into two or three parts whose sum is
+// the f32 value; so are weights that the element does not hold. A block's scale multiplies the f32 sums over
 // the block, never a weight.
 //
 //===----------------------------------------------------------------------===//
@@ -34,7 +34,8 @@ namespace {
 /// Where a stage's bytes stand, and the counts that follow from spec and tile.
 struct TilePlan {
   explicit TilePlan(const LinearSpec &spec)
-      : tile(*tileShapeOf(spec.rowTile)), panel(spec.layout), panels(tile.features / LinearLayout::panelRows) {
+      : tile(*tileShapeOf(spec.rowTile)), panel(spec.layout),
+        panels(tile.features / LinearLayout::panelRows) {
     const Encoding &encoding = *panel.encoding;
     chunks = tile.k / encoding.chunkElements();
     int64_t block = encoding.blockElements();
@@ -43,7 +44,8 @@ struct TilePlan {
     partBytes = tile.rows * tile.k * 2;
     weightsOffset = spec.parts * partBytes;
     sideOffset = weightsOffset + panels * chunks * PanelShape::chunkStride;
-    stageBytes = llvm::alignTo(sideOffset + panels * blocks * LinearLayout::panelRows * encoding.sideBytes(), 128);
+    stageBytes =
+        llvm::alignTo(sideOffset + panels * blocks * LinearLayout::panelRows * encoding.sideBytes(), 128);
     steps = llvm::divideCeil(spec.layout.k, tile.k);
     sumsPitch = tile.features * 4 + 16;
     int64_t sums = tile.teamsOnK * tile.teamsOnRows * commonRows * sumsPitch;
@@ -89,37 +91,42 @@ public:
     place();
 
     int64_t ahead = spec.stages - 1;
-    Values squares(spec.norm != Norm::None ? xItems : 0, k.constant(k.f32, 0));
+    size_t normed = spec.norm != Norm::None ? xItems : 0, tiles = tile.ownTiles() * tile.commonTiles();
+    Values squares(normed, k.constant(k.f32, 0));
+    Flight flight;
     for (int64_t s = 0; s < ahead; ++s) {
-      Flight flight = begin(k.index(s), k.shared(s * plan.stageBytes));
-      tile::CommitOp::create(k.b, k.loc);
-      arrive(flight, squares);
+      if (s > 0)
+        arrive(flight, k.shared((s - 1) * plan.stageBytes), squares);
+      flight = begin(k.index(s), k.shared(s * plan.stageBytes));
     }
-    Values carried = {k.index(0), k.index(ahead)};
+    // Carried: the places of the stage to multiply and of the last one begun; what is on its way there; sums.
+    Values carried = {k.index(0), k.index(ahead - 1)};
+    carried.append(flight);
     carried.append(squares);
-    carried.append(tile.ownTiles() * tile.commonTiles(), k.constant(k.vec(8, k.f32), 0));
+    carried.append(tiles, k.constant(k.vec(8, k.f32), 0));
     carried = k.loop(k.index(0), k.index(plan.steps), 1, carried, [&](Value i, ArrayRef<Value> state) {
-      tile::WaitOp::create(k.b, k.loc, uint32_t(ahead - 1));
-      k.barrier();
-      // All have multiplied the stage before: its place is free.
-      Flight flight = begin(k.add(i, ahead), k.at(k.shared(), k.mul(state[1], plan.stageBytes)));
-      tile::CommitOp::create(k.b, k.loc);
-      Values sums(state.drop_front(2 + squares.size())), sq(state.slice(2, squares.size()));
-      multiply(k.at(k.shared(), k.mul(state[0], plan.stageBytes)), sums);
-      arrive(flight, sq);
+      auto stageAt = [&](Value slot) { return k.at(k.shared(), k.mul(slot, plan.stageBytes)); };
       auto after = [&](Value slot) {
         Value next = k.add(slot, 1);
         return k.select(k.equal(next, spec.stages), k.index(0), next);
       };
+      Values sums(state.take_back(tiles)), sq(state.drop_back(tiles).take_back(normed));
+      arrive(state.slice(2, flight.size()), stageAt(state[1]), sq);
+      tile::WaitOp::create(k.b, k.loc, uint32_t(ahead - 1));
+      k.barrier();
+      // All have multiplied the stage before: its place is free.
       Values next = {after(state[0]), after(state[1])};
+      next.append(begin(k.add(i, ahead), stageAt(next[1])));
+      multiply(stageAt(state[0]), sums);
       next.append(sq);
       next.append(sums);
       return next;
     });
     tile::WaitOp::create(k.b, k.loc, 0u);
-    for (size_t i = 0; i < squares.size(); ++i)
-      storeFactor(i, carried[2 + i]);
-    store(ArrayRef<Value>(carried).drop_front(2 + squares.size()));
+    squares.assign(carried.end() - tiles - normed, carried.end() - tiles);
+    for (size_t i = 0; i < normed; ++i)
+      storeFactor(i, squares[i]);
+    store(ArrayRef<Value>(carried).take_back(tiles));
   }
 
 private:
@@ -127,27 +134,22 @@ private:
   // To shared memory
   //===--------------------------------------------------------------------===//
 
-  /// What a stage's copies have on the way: for each where it goes, and the registers it comes through.
-  struct Flight {
-    Values columns, octets; // of x, through registers
-    Values xTo, copies, to;
-    Values present; // null: this thread has a copy for sure
-  };
+  /// What is on its way to a stage: the column of x (with a norm), x through registers, copies.
+  using Flight = Values;
   struct Source {
-    Value base;   // of chunk or block 0
-    Value number; // of the chunk or block within the stage
-    Value to;     // offset in the stage
-    Value present;
+    Value base;    // of chunk or block 0
+    Value number;  // of the chunk or block within the stage
+    Value to;      // offset in the stage
+    Value present; // false: another thread copies it
   };
 
   Value swizzle(Value value, Value bits) { return arith::XOrIOp::create(k.b, k.loc, value, bits); }
-  /// The lowest three bits of a row in another order: rows that differ in the lowest bit alone are 64 bytes apart.
+  /// The lowest three bits of a row in another order: rows that differ in the lowest bit alone are 64 bytes
+  /// apart.
   Value rowBits(Value row) {
     return k.bitOr(k.shiftLeft(k.bitAnd(row, 1), 2), k.bitAnd(k.shiftRight(row, 1), 3));
   }
-  Value chunkBits(Value chunk) {
-    return k.bitOr(k.shiftLeft(k.bitAnd(chunk, 1), 2), k.bitAnd(chunk, 2));
-  }
+  Value chunkBits(Value chunk) { return k.bitOr(k.shiftLeft(k.bitAnd(chunk, 1), 2), k.bitAnd(chunk, 2)); }
   /// Of octet `octet` of row `row` in a part of the activations.
   Value octetOffset(Value row, Value octet) {
     return k.add(k.mul(row, tile.k * 2), k.mul(swizzle(octet, rowBits(row)), 16));
@@ -171,7 +173,8 @@ private:
       Value feature = k.bitAnd(unit, 15), row = k.shiftRight(unit, 4);
       Value chunk = k.rem(row, plan.chunks), panel = k.div(row, plan.chunks);
       Value base = k.at(k.at(panelOf(panel), k.mul(feature, 16)), plan.panel.chunksOffset);
-      Value to = k.add(k.mul(k.add(k.mul(row, 16), swizzle(feature, chunkBits(chunk))), 16), plan.weightsOffset);
+      Value to =
+          k.add(k.mul(k.add(k.mul(row, 16), swizzle(feature, chunkBits(chunk))), 16), plan.weightsOffset);
       return Source{base, chunk, to, Value()};
     });
     chunkSources = chunkOrSide.size();
@@ -188,7 +191,7 @@ private:
 
   void sources(int64_t units, llvm::function_ref<Source(Value)> sourceOf) {
     for (int64_t first = 0; first < units; first += plan.threads) {
-      Value unit = k.add(k.thread(), first), present;
+      Value unit = k.add(k.thread(), first), present = k.constant(k.i1, 1);
       if (first + plan.threads > units) {
         present = k.lessThan(unit, units);
         unit = k.minimum(unit, units - 1);
@@ -199,7 +202,19 @@ private:
   }
 
   Flight begin(Value step, Value stage) {
+    Value column = k.add(k.mul(step, tile.k), k.mul(xOctet, 8)),
+          inColumns = k.lessThan(column, spec.layout.k);
+    Value at = k.select(inColumns, column, k.index(0));
     Flight flight;
+    if (a.normScale)
+      flight.push_back(at);
+    if (!copiesX)
+      for (Value row : xRows)
+        flight.push_back(loadOctet(row, column, at, inColumns));
+    auto copy = [&](Value from, Value offset, Value inside, Value present) {
+      flight.push_back(
+          tile::CopyOp::create(k.b, k.loc, k.vec(4, k.i32), from, k.at(stage, offset), inside, present));
+    };
     for (auto [number, source] : llvm::enumerate(chunkOrSide)) {
       bool isChunk = number < chunkSources;
       Value index, inside = k.constant(k.i1, 1);
@@ -213,33 +228,13 @@ private:
       index = k.minimum(index, count - 1);
       Value from = k.at(source.base, k.mul(index, isChunk ? PanelShape::chunkStride
                                                           : LinearLayout::panelRows * encoding.sideBytes()));
-      copy(flight, from, k.at(stage, source.to), inside, source.present);
+      copy(from, source.to, inside, source.present);
     }
-    Value column = k.add(k.mul(step, tile.k), k.mul(xOctet, 8)), inside = k.lessThan(column, spec.layout.k);
-    Value at = k.select(inside, column, k.index(0));
-    for (int64_t i = 0; i < xItems; ++i) {
-      Value to = k.at(stage, xTo[i]);
-      if (copiesX) {
-        copy(flight, k.at(xRows[i], k.mul(at, inputBytes)), to, inside, Value());
-        continue;
-      }
-      flight.octets.push_back(loadOctet(xRows[i], column, at, inside));
-      flight.xTo.push_back(to);
-    }
-    flight.columns = {at};
+    if (copiesX)
+      for (auto [row, to] : llvm::zip(xRows, xTo))
+        copy(k.at(row, k.mul(at, inputBytes)), to, inColumns, k.constant(k.i1, 1));
+    tile::CommitOp::create(k.b, k.loc);
     return flight;
-  }
-
-  void copy(Flight &flight, Value from, Value to, Value inside, Value present) {
-    auto start = [&] {
-      return Values{tile::CopyOp::create(k.b, k.loc, k.vec(4, k.i32), from, to, inside)};
-    };
-    Type type = k.vec(4, k.i32);
-    flight.copies.push_back(present
-                                ? k.ifElse(present, {type}, start, [&] { return Values{k.constant(type, 0)}; })[0]
-                                : start()[0]);
-    flight.to.push_back(to);
-    flight.present.push_back(present);
   }
 
   /// 8 elements of x as f32, zeros past the end of K.
@@ -256,27 +251,31 @@ private:
     return vector::FromElementsOp::create(k.b, k.loc, k.vec(8, k.f32), values);
   }
 
-  void arrive(const Flight &flight, Values &squares) {
-    for (auto [inFlight, to, present] : llvm::zip(flight.copies, flight.to, flight.present)) {
-      auto end = [&, inFlight = inFlight, to = to] { tile::ArriveOp::create(k.b, k.loc, inFlight, to); };
-      if (present)
-        k.ifThen(present, end);
-      else
-        end();
-    }
-    Value scale;
-    if (a.normScale && !flight.octets.empty())
-      scale = loadScale(flight.columns[0]);
-    for (auto [i, octet] : llvm::enumerate(flight.octets)) {
-      Value x = octet;
+  void arrive(ArrayRef<Value> flight, Value stage, Values &squares) {
+    auto next = [&] {
+      Value value = flight.front();
+      flight = flight.drop_front();
+      return value;
+    };
+    Value scale = a.normScale ? loadScale(next()) : Value();
+    for (int64_t i = 0; i < xItems && !copiesX; ++i) {
+      Value x = next();
       if (scale) {
         squares[i] = k.fadd(squares[i], k.reduceAdd(k.fmul(x, x)));
         x = k.fmul(x, scale);
       }
       Values parts = split(x, spec.parts);
       for (int64_t p = 0; p < spec.parts; ++p)
-        k.store(parts[p], k.at(flight.xTo[i], p * plan.partBytes), 16);
+        k.store(parts[p], k.at(k.at(stage, xTo[i]), p * plan.partBytes), 16);
     }
+    auto end = [&](Value offset, Value present) {
+      tile::ArriveOp::create(k.b, k.loc, next(), k.at(stage, offset), present);
+    };
+    for (const Source &source : chunkOrSide)
+      end(source.to, source.present);
+    for (Value to : xTo)
+      if (copiesX)
+        end(to, k.constant(k.i1, 1));
   }
 
   /// What stands past K is multiplied by zeros.
@@ -349,8 +348,8 @@ private:
     }
   }
 
-  /// All products of parts that matter: of those not in the sum, the largest is the product of the second half
-  /// of both.
+  /// All products of parts that matter: of those not in the sum, the largest is the product of the second
+  /// half of both.
   Value products(ArrayRef<Value> own, ArrayRef<Value> common, int64_t groups, Value sum) {
     int64_t most = std::max(spec.parts, plan.weightParts);
     // The smallest first.
@@ -407,7 +406,8 @@ private:
       for (int64_t w = 0; w < words; w += each) {
         Value first = k.add(k.mul(octet, 8), w * wordElements); // element of the stage
         Value chunk = k.div(first, elements);
-        Value unit = k.add(k.mul(k.add(k.mul(f.panel, plan.chunks), chunk), 16), swizzle(f.feature, chunkBits(chunk)));
+        Value unit =
+            k.add(k.mul(k.add(k.mul(f.panel, plan.chunks), chunk), 16), swizzle(f.feature, chunkBits(chunk)));
         Value offset = k.add(k.mul(unit, 16), k.mul(k.div(k.rem(first, elements), wordElements), 4));
         Value bits = k.load(k.vec(each, k.i32), k.at(k.at(stage, offset), plan.weightsOffset), each * 4);
         for (int64_t i = 0; i < each; ++i) {
@@ -449,15 +449,15 @@ private:
   void storeFactor(int64_t item, Value squares) {
     Value sum = k.sumLanes({squares}, octets)[0];
     Value row = k.add(k.div(k.thread(), octets), item * (plan.threads / octets));
-    k.ifThen(k.equal(xOctet, 0), [&] {
-      k.store(rowFactor(k, spec, sum), k.at(k.shared(plan.factorsOffset), k.mul(row, 4)));
-    });
+    k.ifThen(k.equal(xOctet, 0),
+             [&] { k.store(rowFactor(k, spec, sum), k.at(k.shared(plan.factorsOffset), k.mul(row, 4))); });
   }
 
   /// Through shared memory, 16 rows of each team at a time: [team on K][row][feature].
   void store(ArrayRef<Value> sums) {
     int64_t rows = tile.teamsOnRows * commonRows, slice = rows * plan.sumsPitch;
-    int64_t halves = spec.layout.glu ? 2 : 1, features = tile.features / halves, columns = spec.layout.n / halves;
+    int64_t halves = spec.layout.glu ? 2 : 1, features = tile.features / halves,
+            columns = spec.layout.n / halves;
     Value teamRows = k.div(teamRow, tile.commonTiles());
     for (int64_t c = 0; c < tile.commonTiles(); ++c) {
       k.barrier();
@@ -536,8 +536,9 @@ llvm::Error pith::gpu::checkLinearTile(const LinearSpec &spec) {
   int64_t block = encoding->blockElements();
   if (encoding->sideBytes() && block < spec.layout.k && block % tile->k != 0 &&
       (tile->k % block != 0 || block % productK != 0))
-    return error("blocks of " + llvm::Twine(block) + " input features on matrix units; expected a multiple of " +
-                 llvm::Twine(tile->k) + ", or a part of it that is a multiple of " + llvm::Twine(productK));
+    return error("blocks of " + llvm::Twine(block) +
+                 " input features on matrix units; expected a multiple of " + llvm::Twine(tile->k) +
+                 ", or a part of it that is a multiple of " + llvm::Twine(productK));
   return llvm::Error::success();
 }
 
@@ -546,7 +547,8 @@ int64_t LinearSpec::stagesFor(ArrayRef<Machine> machines) const {
   one.stages = 2;
   int64_t stage = TilePlan(one).stageBytes, stages = 8;
   for (const Machine &machine : machines) {
-    const ChipTiles *chip = llvm::find_if(chipTiles, [&](const ChipTiles &c) { return c.chip == machine.chip; });
+    const ChipTiles *chip =
+        llvm::find_if(chipTiles, [&](const ChipTiles &c) { return c.chip == machine.chip; });
     stages = std::min(stages, std::clamp<int64_t>(chip->stageBytes / stage, 2, chip->stages));
   }
   return stages;

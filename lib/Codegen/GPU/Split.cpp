@@ -15,6 +15,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
@@ -107,7 +108,8 @@ struct SplitGPU : pith::impl::SplitGPUBase<SplitGPU> {
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns), config)))
       return signalPassFailure();
     // What the emulator cannot see in the operations.
-    getOperation()->setAttr(kSubgroupAttr, Builder(&getContext()).getI32IntegerAttr(machines->front().subgroup));
+    getOperation()->setAttr(kSubgroupAttr,
+                            Builder(&getContext()).getI32IntegerAttr(machines->front().subgroup));
     bool left = false;
     getOperation().walk([&](Operation *op) {
       left |= isa<mlir::gpu::ShuffleOp>(op) || isa_and_nonnull<pith::tile::TileDialect>(op->getDialect());

@@ -7,17 +7,20 @@
 //
 // How each matrix unit deals out operands and sums, l being a lane of its subgroup.
 //
-// Any order of K is right that both operands share. So a lane takes 8 neighbouring k of a row, one load, and what the
-// instruction calls its k follow from that: with mma.sync, the four k of lane l % 4 in step s of 16 are elements 4s to
-// 4s + 3 of octet l % 4.
+// Any order of K is right that both operands share. So a lane takes 8 neighbouring k of a row, one load, and
+// what the instruction calls its k follow from that: with mma.sync, the four k of lane l % 4 in step s of 16
+// are elements 4s to 4s + 3 of octet l % 4.
 //
-//   mma.sync   own is A, a subgroup's 16 rows: share p is row l / 4 + 8p, octet l % 4. Common is B, 8 rows at a time: share q
+//   mma.sync   own is A, a subgroup's 16 rows: share p is row l / 4 + 8p, octet l % 4. Common is B, 8 rows at
+//   a time: share q
 //              is row l / 4 + 8q. Sum 4p + 2q + e: own row l / 4 + 8p, common row 8q + 2 (l % 4) + e.
-//   MFMA       64 lanes. Own is B: share p is row l % 16 + 16p, octet l / 16; common is A. Sum 4p + e: common row
+//   MFMA       64 lanes. Own is B: share p is row l % 16 + 16p, octet l / 16; common is A. Sum 4p + e: common
+//   row
 //              4 (l / 16) + e. So sums are the B operand of a next product as they lie.
-//   WMMA       own is B, a subgroup's 16 rows: share p is row l % 16, octet 2p + l / 16; common is A. gfx12: sum i is common
-//              row 8 (l / 16) + i. gfx11: 2i + l / 16, and both halves of the subgroup must hold all 16 k: they
-//              exchange their octets.
+//   WMMA       own is B, a subgroup's 16 rows: share p is row l % 16, octet 2p + l / 16; common is A. gfx12:
+//   sum i is common
+//              row 8 (l / 16) + i. gfx11: 2i + l / 16, and both halves of the subgroup must hold all 16 k:
+//              they exchange their octets.
 //
 //===----------------------------------------------------------------------===//
 #include "Split.h"
@@ -26,7 +29,9 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
+#include "mlir/IR/Matchers.h"
 #include "pith/Codegen/GPU/TileOps.h"
 
 using namespace mlir;
@@ -201,7 +206,8 @@ Value mfmaBoth(Words &w, Value common, Value own0, Value own1, Value sums) {
 Value bothHalves(Words &w, Value octet) {
   Value mine = w.words(octet), other = mine;
   Value low = w.constant(0x76543210), high = w.constant(int32_t(0xfedcba98));
-  Value isLow = arith::CmpIOp::create(w.b, w.loc, arith::CmpIPredicate::ult, w.rem(w.lane(), 32), w.constant(16));
+  Value isLow =
+      arith::CmpIOp::create(w.b, w.loc, arith::CmpIPredicate::ult, w.rem(w.lane(), 32), w.constant(16));
   SmallVector<Value> first, second;
   for (int64_t i = 0; i < 4; ++i) {
     mine = vector::ExtractOp::create(w.b, w.loc, w.words(octet), i);
@@ -241,7 +247,8 @@ struct SplitProduct : Split<tile::ProductOp> {
       switch (machine.matrix) {
       case MatrixUnit::MmaSync: {
         Value a = vector::ShuffleOp::create(
-            b, w.loc, own[0], own[1], ArrayRef<int64_t>{i, i + 1, i + 8, i + 9, i + 2, i + 3, i + 10, i + 11});
+            b, w.loc, own[0], own[1],
+            ArrayRef<int64_t>{i, i + 1, i + 8, i + 9, i + 2, i + 3, i + 10, i + 11});
         auto quad = [&](Value v) { return w.pick(v, {i, i + 1, i + 2, i + 3}); };
         sums = mmaBoth(w, a, {quad(common[0]), quad(common[1])}, sums);
         break;
@@ -274,7 +281,8 @@ struct SplitChain : Split<tile::ChainOp> {
                      {w.pick(common, {0, 1, 2, 3}), w.pick(common, {4, 5, 6, 7})}, sums);
       break;
     case MatrixUnit::Mfma:
-      sums = mfmaBoth(w, w.pick(common, {0, 1, 2, 3}), w.pick(own, {0, 1, 2, 3}), w.pick(own, {4, 5, 6, 7}), sums);
+      sums = mfmaBoth(w, w.pick(common, {0, 1, 2, 3}), w.pick(own, {0, 1, 2, 3}), w.pick(own, {4, 5, 6, 7}),
+                      sums);
       break;
     case MatrixUnit::WmmaRdna3:
     case MatrixUnit::WmmaRdna4:
@@ -294,7 +302,8 @@ struct SplitColumns : Split<tile::ColumnsOp> {
     int32_t pitch = int32_t(op.getPitch());
     Value lane = w.rem(w.lane(), machine.subgroup);
     if (machine.matrix == MatrixUnit::MmaSync) {
-      // Matrix 2q + j: common rows from 8q on, k from 8j on. Lane l has the address of matrix l / 8's row l % 8.
+      // Matrix 2q + j: common rows from 8q on, k from 8j on. Lane l has the address of matrix l / 8's row l
+      // % 8.
       Value offset = w.add(w.mul(w.rem(lane, 16), pitch), w.mul(w.div(lane, 16), 16));
       Type i32 = b.getI32Type();
       auto loaded = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32, i32, i32, i32});
@@ -312,8 +321,8 @@ struct SplitColumns : Split<tile::ColumnsOp> {
     int64_t count = machine.matrix == MatrixUnit::Mfma ? 4 : 8;
     int32_t perGroup = machine.matrix == MatrixUnit::WmmaRdna3 ? 1 : int32_t(count);
     int32_t step = machine.matrix == MatrixUnit::WmmaRdna3 ? 2 : 1;
-    Value base = w.at(op.getAddress(),
-                      w.add(w.mul(w.rem(lane, 16), 2), w.mul(w.div(lane, 16), perGroup * pitch)));
+    Value base =
+        w.at(op.getAddress(), w.add(w.mul(w.rem(lane, 16), 2), w.mul(w.div(lane, 16), perGroup * pitch)));
     SmallVector<Value> elements;
     for (int64_t i = 0; i < count; ++i)
       elements.push_back(LLVM::LoadOp::create(b, w.loc, type.getElementType(),
@@ -369,6 +378,15 @@ struct SplitReduce : Split<tile::ReduceOp> {
 // Copies
 //===----------------------------------------------------------------------===//
 
+void guarded(Words &w, Value condition, llvm::function_ref<void()> body) {
+  if (matchPattern(condition, m_One()))
+    return body();
+  OpBuilder::InsertionGuard guard(w.b);
+  auto branch = scf::IfOp::create(w.b, w.loc, condition, /*withElseRegion=*/false);
+  w.b.setInsertionPointToStart(branch.thenBlock());
+  body();
+}
+
 struct SplitCopy : Split<tile::CopyOp> {
   using Split::Split;
   LogicalResult matchAndRewrite(tile::CopyOp op, PatternRewriter &b) const override {
@@ -377,10 +395,11 @@ struct SplitCopy : Split<tile::CopyOp> {
     Value zero = arith::ConstantOp::create(b, w.loc, b.getZeroAttr(type));
     if (machine.asyncCopy) {
       Value bytes = b.createOrFold<arith::SelectOp>(w.loc, op.getInside(), w.constant(16), w.constant(0));
-      // The instruction takes pointers to global memory as generic ones are: the same numbers.
-      NVVM::CpAsyncOp::create(b, w.loc, op.getTo(), op.getFrom(), b.getI32IntegerAttr(16),
-                              NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG),
-                              bytes);
+      guarded(w, op.getPresent(), [&] {
+        NVVM::CpAsyncOp::create(
+            b, w.loc, op.getTo(), op.getFrom(), b.getI32IntegerAttr(16),
+            NVVM::LoadCacheModifierKindAttr::get(b.getContext(), NVVM::LoadCacheModifierKind::CG), bytes);
+      });
       b.replaceOp(op, zero);
       return success();
     }
@@ -393,8 +412,10 @@ struct SplitCopy : Split<tile::CopyOp> {
 struct SplitArrive : Split<tile::ArriveOp> {
   using Split::Split;
   LogicalResult matchAndRewrite(tile::ArriveOp op, PatternRewriter &b) const override {
+    Words w(b, op.getLoc());
     if (!machine.asyncCopy)
-      LLVM::StoreOp::create(b, op.getLoc(), op.getInFlight(), op.getTo(), 16);
+      guarded(w, op.getPresent(),
+              [&] { LLVM::StoreOp::create(b, op.getLoc(), op.getInFlight(), op.getTo(), 16); });
     b.eraseOp(op);
     return success();
   }
@@ -422,6 +443,6 @@ struct SplitWait : Split<tile::WaitOp> {
 } // namespace
 
 void pith::gpu::populateTilePatterns(RewritePatternSet &patterns, const Machine &machine) {
-  patterns.add<SplitPlace, SplitProduct, SplitChain, SplitColumns, SplitReduce, SplitCopy, SplitArrive, SplitCommit,
-               SplitWait>(patterns.getContext(), machine);
+  patterns.add<SplitPlace, SplitProduct, SplitChain, SplitColumns, SplitReduce, SplitCopy, SplitArrive,
+               SplitCommit, SplitWait>(patterns.getContext(), machine);
 }

@@ -44,7 +44,8 @@ struct LinearRun {
   explicit LinearRun(const LinearCase &c)
       : c(c), columns(c.spec.layout.n / (c.spec.layout.glu ? 2 : 1)),
         data(cpuSpec(c.spec),
-             c.spec.layout.glu ? std::vector<int64_t>{columns, columns} : std::vector<int64_t>{columns - 5, 5},
+             c.spec.layout.glu ? std::vector<int64_t>{columns, columns}
+                               : std::vector<int64_t>{columns - 5, 5},
              c.kMajor, 7),
         xBytes(toElements(randomFloats(size_t(c.rows * c.spec.layout.k), 11), c.spec.input)),
         before(randomFloats(size_t(c.rows * columns), 13)) {
@@ -94,8 +95,8 @@ inline void expectLinear(const std::string &target, const LinearCase &c, double 
   for (int64_t row = 0; row < c.rows; ++row)
     for (int64_t column = 0; column < run.columns; ++column) {
       size_t i = size_t(row * run.columns + column);
-      pith::test::Expected want =
-          run.data.expected(run.x.data() + row * layout.k, c.spec.residual ? run.before[i] : 0, column, false);
+      pith::test::Expected want = run.data.expected(run.x.data() + row * layout.k,
+                                                    c.spec.residual ? run.before[i] : 0, column, false);
       double tolerance = want.tolerance + std::fabs(want.value) * roundingOf(c.spec.output) +
                          // tolerance is 1e-6 of the sum of products' magnitudes
                          want.tolerance * 1e6 * rounding * 4 / std::sqrt(double(layout.k));

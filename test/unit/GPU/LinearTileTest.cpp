@@ -81,7 +81,9 @@ TEST_P(LinearTile, EqualsReference) {
   for (const LinearCase &c : cases()) {
     SCOPED_TRACE(c.name);
     // Rounding changes each product by this, as a random walk.
-    double rounding = c.spec.parts == 1 ? roundingOf(c.spec.product) : c.spec.product == Element::F16 ? 1e-7 : 0;
+    double rounding = c.spec.parts == 1                ? roundingOf(c.spec.product)
+                      : c.spec.product == Element::F16 ? 1e-7
+                                                       : 0;
     expectLinear(GetParam(), c, rounding);
   }
 }
@@ -100,9 +102,10 @@ TEST_P(LinearTile, SameBitsForAnyStagesAndRows) {
 
 TEST(LinearTileSpec, Refusals) {
   auto why = [](const LinearCase &c) { return llvm::toString(c.spec.check()); };
-  EXPECT_EQ(why(caseOf("", WeightFormat::Int4, 64, 512, 16, 64, 1)),
-            "blocks of 16 input features on matrix units; expected a multiple of 64, or a part of it that is a "
-            "multiple of 32");
+  EXPECT_EQ(
+      why(caseOf("", WeightFormat::Int4, 64, 512, 16, 64, 1)),
+      "blocks of 16 input features on matrix units; expected a multiple of 64, or a part of it that is a "
+      "multiple of 32");
   EXPECT_EQ(why(caseOf("", WeightFormat::F16, 64, 512, 0, 48, 1)),
             "a tile of 48 rows; expected 1, 2, 4, 8, 16, 32, 64 or 128");
   EXPECT_EQ(why(caseOf("", WeightFormat::BF16, 64, 512, 0, 64, 1)), "bf16 weights in products of f16");

@@ -28,7 +28,7 @@ def SplitGPU : Pass<"pith-split-gpu", "::mlir::gpu::GPUModuleOp"> {
   }];
   let options = [Option<"target", "target", "std::string", "\"\"", "one chip: 'cuda:sm_80', 'hip:gfx942', …">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
-                           "::mlir::ROCDL::ROCDLDialect", "::mlir::vector::VectorDialect", "::pith::tile::TileDialect"];
+                           "::mlir::ROCDL::ROCDLDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect", "::pith::tile::TileDialect"];
 }
 
 #endif // PITH_CODEGEN_GPU_PASSES_TD

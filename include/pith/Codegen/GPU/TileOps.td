@@ -112,15 +112,18 @@ def Tile_ReduceOp : Tile_Op<"reduce"> {
 // `tile.arrive`, which is to stand as late as it can, the store.
 
 def Tile_CopyOp : Tile_Op<"copy", [MemoryEffects<[MemRead, MemWrite]>]> {
-  let summary = "begins a copy of 16 bytes; zeros where `inside` is false (the source must be valid all the same)";
-  let arguments = (ins Tile_Global:$from, Tile_Shared:$to, I1:$inside);
+  let summary = "begins a copy of 16 bytes";
+  let description = [{
+    Zeros where `inside` is false. Where `present` is false there is no copy. The source must be valid all the same.
+  }];
+  let arguments = (ins Tile_Global:$from, Tile_Shared:$to, I1:$inside, I1:$present);
   let results = (outs Tile_Flight:$inFlight);
-  let assemblyFormat = "$from `to` $to `if` $inside attr-dict `:` qualified(type($from)) `,` qualified(type($to))";
+  let assemblyFormat = "$from `to` $to `if` $inside `when` $present attr-dict `:` qualified(type($from)) `,` qualified(type($to))";
 }
 def Tile_ArriveOp : Tile_Op<"arrive", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "the copy's last step";
-  let arguments = (ins Tile_Flight:$inFlight, Tile_Shared:$to);
-  let assemblyFormat = "$inFlight `to` $to attr-dict `:` qualified(type($to))";
+  let arguments = (ins Tile_Flight:$inFlight, Tile_Shared:$to, I1:$present);
+  let assemblyFormat = "$inFlight `to` $to `when` $present attr-dict `:` qualified(type($to))";
 }
 def Tile_CommitOp : Tile_Op<"commit", [MemoryEffects<[MemRead, MemWrite]>]> {
   let summary = "the copies begun since the last commit are a group";
