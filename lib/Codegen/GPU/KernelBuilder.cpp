@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
+#include "pith/Codegen/GPU/TileOps.h"
 #include <algorithm>
 
 using namespace mlir;
@@ -183,7 +184,7 @@ pith::gpu::getOrCreateKernel(mlir::gpu::GPUModuleOp module, StringRef name, Arra
     return existing;
   MLIRContext *context = module.getContext();
   context->loadDialect<arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect,
-                       scf::SCFDialect, vector::VectorDialect>();
+                       scf::SCFDialect, pith::tile::TileDialect, vector::VectorDialect>();
   OpBuilder b(context);
   Location loc = NameLoc::get(b.getStringAttr(name));
   auto pointer = LLVM::LLVMPointerType::get(context, 1);

@@ -42,6 +42,11 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     spec.input = element("input");
     spec.output = element("output");
     spec.rowTile = r.number("row_tile", 1);
+    if (spec.onMatrixUnit()) {
+      spec.product = element("product");
+      spec.parts = r.number("parts", 1);
+      spec.stages = r.number("stages", 2);
+    }
     if (r.failed || refused(spec.check()))
       return {};
     return pith::gpu::getOrCreateLinear(module, spec);

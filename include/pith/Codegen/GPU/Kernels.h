@@ -28,6 +28,8 @@
 
 namespace pith::gpu {
 
+struct Machine;
+
 using kernels::Activation;
 using kernels::CacheLayout;
 using kernels::Element;
@@ -67,11 +69,21 @@ void packLinear(const LinearLayout &layout, llvm::ArrayRef<WeightView> parts, in
 ///
 ///   @linear(%x, %weights, %out, [%normScale], [%bias], [%residual], %rows)
 ///
-/// For few rows: weights stream once for every `rowTile` rows, each product in f32. residual may be out itself.
+/// A launch chooses a form by its rows; residual may be out itself. rowTile 1, 2, 4 or 8: weights stream once for every
+/// `rowTile` rows, each product in f32. rowTile 16, 32, 64 or 128: on matrix units, a block for as many rows (16: weights
+/// stream once as well). There activations are `parts` numbers of `product` elements whose sum they are, and so are weights
+/// that an element does not hold: 1 rounds ("balanced"); 3 of bf16 are f32's 24 bits ("exact", for all formats); 2 of f16
+/// are 22 bits, for activations about 1.
 struct LinearSpec : kernels::LinearFusion {
   LinearLayout layout;
   Element input = Element::F32, output = Element::F32;  // of x; of out and residual
-  int64_t rowTile = 1;                                  // 1, 2, 4 or 8
+  int64_t rowTile = 1;
+  Element product = Element::F16;
+  int64_t parts = 1;
+  int64_t stages = 2;                                   // of K in shared memory; stagesFor()
+  bool onMatrixUnit() const { return rowTile > 8; }
+  /// The stages that suit all of these chips.
+  int64_t stagesFor(llvm::ArrayRef<Machine> machines) const;
   /// An error for what has no kernel.
   llvm::Error check() const;
 };
