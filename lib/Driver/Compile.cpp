@@ -165,7 +165,7 @@ bool Compilation::passes(Phase phase) {
   }
   case Phase::Kernels:
     if (device.isGPU())
-      buildGPUKernels(pm);
+      buildGPUKernels(pm, device.chips);
     else
       buildKernels(pm);
     break;

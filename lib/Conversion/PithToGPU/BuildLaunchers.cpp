@@ -38,9 +38,10 @@ namespace {
 /// The body of one launcher.
 class LauncherBody {
 public:
-  LauncherBody(func::FuncOp host, DictionaryAttr spec, mlir::gpu::GPUModuleOp kernels)
-      : host(host), spec(spec), kernels(kernels), b(host.getContext()), loc(host.getLoc()),
-        go((b.setInsertionPointToStart(host.addEntryBlock()), b), loc, host) {
+  LauncherBody(func::FuncOp host, DictionaryAttr spec, mlir::gpu::GPUModuleOp kernels,
+               ArrayRef<pith::gpu::Machine> machines)
+      : host(host), spec(spec), kernels(kernels), machines(machines), b(host.getContext()),
+        loc(host.getLoc()), go((b.setInsertionPointToStart(host.addEntryBlock()), b), loc, host) {
     arguments.assign(host.getArguments().begin() + 2, host.getArguments().end());
   }
 
@@ -87,23 +88,68 @@ private:
     return success(only);
   }
 
-  /// One form for every few rows.
+  /// The kernel for up to so many rows at once.
+  mlir::gpu::GPUFuncOp linearForm(int64_t tile) {
+    if (tile <= 8)
+      return kernel({{"row_tile", integer(tile)}});
+    pith::gpu::LinearSpec shape;
+    kernels::Reader reader(spec, [&] { return host.emitError(); });
+    reader.weights(shape.layout);
+    reader.fusion(shape);
+    shape.product = reader.choice<pith::gpu::Element>("product", kernels::elementNames);
+    shape.parts = reader.number("parts", 1);
+    shape.rowTile = tile;
+    if (reader.failed)
+      return {};
+    return kernel({{"row_tile", integer(tile)}, {"stages", integer(shape.stagesFor(machines))}});
+  }
+
+  bool fits(mlir::gpu::GPUFuncOp form) {
+    int64_t bytes = form->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr).getInt();
+    return llvm::all_of(machines, [&](const pith::gpu::Machine &machine) { return bytes <= machine.sharedBytes; });
+  }
+
+  /// Few rows stream the weights once, in f32; more go through matrix units, whose sums have another order:
+  /// where a row's sums must not depend on the others, rows stay few.
   LogicalResult linear() {
     Value rows = arguments.back();
-    for (int64_t tile : {1, 2, 4, 8}) {
-      mlir::gpu::GPUFuncOp form = kernel({{"row_tile", integer(tile)}});
+    Value flags = go.field(offsetof(pith_exec_context, flags), go.i32);
+    Value bit = arith::ConstantIntOp::create(b, loc, PITH_EXEC_DETERMINISTIC, 32);
+    Value fixedOrder =
+        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, arith::AndIOp::create(b, loc, flags, bit),
+                              arith::ConstantIntOp::create(b, loc, 0, 32));
+    auto choose = [&](int64_t tile, Value condition, bool last) {
+      mlir::gpu::GPUFuncOp form = linearForm(tile);
       if (!form)
-        return failure();
-      if (tile == 8) {
+        return false;
+      if (last) {
         go.launch(form, arguments);
-        break;
+        return true;
       }
-      Value few = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, go.constant(tile));
-      auto choice = scf::IfOp::create(b, loc, few, /*withElseRegion=*/true);
+      auto choice = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/true);
       b.setInsertionPointToStart(choice.thenBlock());
       go.launch(form, arguments);
       b.setInsertionPointToStart(choice.elseBlock());
+      return true;
+    };
+    auto upTo = [&](int64_t tile) -> Value {
+      return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, go.constant(tile));
+    };
+    // Every form is one more kernel to compile: there are as few as keep a step's cost near its rows.
+    if (!choose(1, upTo(1), false) || !choose(4, arith::OrIOp::create(b, loc, fixedOrder, upTo(4)), false) ||
+        !choose(16, upTo(16), false))
+      return failure();
+    for (int64_t tile : {128, 64, 32}) {
+      mlir::gpu::GPUFuncOp form = linearForm(tile);
+      if (!form)
+        return failure();
+      if (fits(form)) {
+        go.launch(form, arguments);
+        return success();
+      }
+      form.erase(); // the newest: no number changes
     }
+    go.launch(linearForm(16), arguments);
     return success();
   }
 
@@ -203,6 +249,7 @@ private:
   func::FuncOp host;
   DictionaryAttr spec;
   mlir::gpu::GPUModuleOp kernels;
+  ArrayRef<pith::gpu::Machine> machines;
   OpBuilder b;
   Location loc;
   Launcher go;
@@ -210,8 +257,14 @@ private:
 };
 
 struct BuildGPULaunchers : pith::impl::BuildGPULaunchersBase<BuildGPULaunchers> {
+  using BuildGPULaunchersBase::BuildGPULaunchersBase;
   void runOnOperation() override {
     ModuleOp module = getOperation();
+    llvm::Expected<SmallVector<pith::gpu::Machine>> machines = pith::gpu::parseTarget(target);
+    if (!machines) {
+      module.emitError(llvm::toString(machines.takeError()));
+      return signalPassFailure();
+    }
     for (auto host : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (!host.isExternal() || !host->hasAttr(kKernelAttr))
         continue;
@@ -220,7 +273,7 @@ struct BuildGPULaunchers : pith::impl::BuildGPULaunchersBase<BuildGPULaunchers> 
         host.emitError("attribute '") << kKernelAttr << "' should be a dictionary";
         return signalPassFailure();
       }
-      if (failed(LauncherBody(host, spec, kernelsOf(module)).build()))
+      if (failed(LauncherBody(host, spec, kernelsOf(module), *machines).build()))
         return signalPassFailure();
     }
   }

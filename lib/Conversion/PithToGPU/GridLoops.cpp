@@ -405,6 +405,9 @@ LogicalResult GridOutliner::outline(scf::ParallelOp loop, Value context, Value t
   for (Value value : used)
     if (!isConstant(value))
       captured.insert(value);
+  for (Value value : captured)
+    if (Operation *def = value.getDefiningOp(); isa_and_nonnull<memref::GetGlobalOp>(def))
+      return (*value.user_begin())->emitError("reads a buffer that is not in the device's memory");
   mlir::gpu::GPUFuncOp kernel = KernelWriter(loop, captured.getArrayRef()).write();
   if (!kernel)
     return failure();

@@ -33,7 +33,7 @@ void pith::buildGPUSchedule(OpPassManager &pm, const ScheduleOptions &options) {
   pm.addPass(createMoveConstants());
 }
 
-void pith::buildGPUKernels(OpPassManager &pm) {
+void pith::buildGPUKernels(OpPassManager &pm, StringRef target) {
   pm.addPass(createBufferizeEntries());
   pm.addPass(memref::createResolveRankedShapeTypeResultDimsPass());
   simplify(pm);
@@ -42,7 +42,7 @@ void pith::buildGPUKernels(OpPassManager &pm) {
   pm.addPass(createLinalgToTeamLoops(loops));
   simplify(pm);
   pm.addPass(createPlanBuffers());
-  pm.addPass(createBuildGPULaunchers());
+  pm.addPass(createBuildGPULaunchers({target.str()}));
   pm.addPass(createFormGrid());
   simplify(pm);
   pm.addNestedPass<mlir::gpu::GPUModuleOp>(createExpandGPUMath());

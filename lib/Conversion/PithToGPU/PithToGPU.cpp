@@ -34,6 +34,7 @@ static pith::gpu::LinearLayout layoutOf(const kernels::LinearWeights &weights) {
 namespace {
 class GPUKernels : public KernelFamily {
 public:
+  explicit GPUKernels(bool exact) : exact(exact) {}
   std::string lacks(const cpu::LinearLayout &weights) const override {
     return llvm::toString(layoutOf(weights).check());
   }
@@ -57,6 +58,13 @@ public:
     Builder b(spec.getContext());
     for (StringRef name : {"input", "output"})
       list.set(name, b.getStringAttr("f32"));
+    // On matrix units f32 is three bf16. Balanced, activations are rounded as the weights are.
+    if (spec.getAs<StringAttr>("kind").getValue() == "linear") {
+      StringRef format = spec.getAs<StringAttr>("format").getValue();
+      bool whole = exact || format == "f32";
+      list.set("product", b.getStringAttr(whole || format == "bf16" ? "bf16" : "f16"));
+      list.set("parts", b.getI64IntegerAttr(whole ? 3 : 1));
+    }
     return list.getDictionary(spec.getContext());
   }
   DictionaryAttr finishLayout(DictionaryAttr layout) const override {
@@ -64,6 +72,9 @@ public:
     list.set(kDeviceKey, StringAttr::get(layout.getContext(), "gpu"));
     return list.getDictionary(layout.getContext());
   }
+
+private:
+  bool exact;
 };
 
 /// Constants become weights: what a kernel reads has to be on the device. One value in all places is filled
@@ -120,7 +131,7 @@ struct ConvertPithToGPU : pith::impl::ConvertPithToGPUBase<ConvertPithToGPU> {
   using ConvertPithToGPUBase::ConvertPithToGPUBase;
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    GPUKernels family;
+    GPUKernels family(exact);
     KernelChooser chooser(module, family, exact);
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>()))
       if (!function.isExternal())

@@ -62,6 +62,9 @@ def BuildGPULaunchers : Pass<"pith-build-gpu-launchers", "::mlir::ModuleOp"> {
     A declaration with an attribute `pith.kernel` gets a body: host code that chooses among forms of the kernel by the number
     of rows and starts them through the context's `launch`. The kernels themselves come into `gpu.module @kernels`.
   }];
+  let options = [
+    Option<"target", "target", "std::string", "\"\"", "chips of one vendor: 'cuda:sm_80,sm_90a', 'hip:gfx942', …">
+  ];
   let dependentDialects = ["::mlir::affine::AffineDialect", "::mlir::arith::ArithDialect", "::mlir::gpu::GPUDialect",
                            "::mlir::LLVM::LLVMDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect"];
