@@ -1,7 +1,7 @@
 // RUN: pith-opt %s -pith-build-gpu-launchers=target=cuda:sm_80 | FileCheck %s
 
 // A linear's form is chosen by its rows.
-// CHECK: func private @linear(%[[CTX:.*]]: !llvm.ptr, %{{.*}}: i32, %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %[[ROWS:.*]]: i64)
+// CHECK: func private @linear(%[[CTX:[a-z0-9]+]]: !llvm.ptr, %{{.*}}: i32, %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %{{.*}}: !llvm.ptr, %[[ROWS:.*]]: i64)
 // CHECK: %[[ONE:.*]] = arith.constant 1 : i64
 // CHECK: %[[IS1:.*]] = arith.cmpi sle, %[[ROWS]], %[[ONE]]
 // CHECK: scf.if %[[IS1]]
@@ -15,17 +15,17 @@ func.func private @linear(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64) 
   activation = "none", input = "f32", output = "f32", product = "bf16", parts = 3 : i64}}
 
 // Rows, lanes and the layer's place come from the context and the specification.
-// CHECK: func private @append(%[[CTX:.*]]: !llvm.ptr,
+// CHECK: func private @append(%[[CTX:[a-z0-9]+]]: !llvm.ptr,
 // CHECK: llvm.getelementptr %[[CTX]][200]
 // CHECK: llvm.getelementptr %[[CTX]][72]
 // CHECK: llvm.getelementptr %[[CTX]][40]
 // CHECK: arith.constant 16 : i64
 func.func private @append(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, i64, i64) attributes {pith.kernel = {
   kind = "kv_append", cache = "write", element = "f16", kv_heads = 2 : i64, head_dim = 16 : i64, value_dim = 16 : i64,
-  layer_offset = 1024 : i64}}
+  layer_offset = 1024 : i64, input = "f32", output = "f32"}}
 
 // Few rows share their tokens among blocks, whose findings are merged.
-// CHECK: func private @attention(%[[CTX:.*]]: !llvm.ptr,
+// CHECK: func private @attention(%[[CTX:[a-z0-9]+]]: !llvm.ptr,
 // CHECK: arith.cmpi slt
 // CHECK: scf.if
 // CHECK:   arith.divui
@@ -41,7 +41,7 @@ func.func private @attention(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, i6
   input = "f32", output = "f32"}}
 
 // A tap is nothing where it is not wanted.
-// CHECK: func private @tap(%[[CTX:.*]]: !llvm.ptr,
+// CHECK: func private @tap(%[[CTX:[a-z0-9]+]]: !llvm.ptr,
 // CHECK: %[[TAPS:.*]] = llvm.load
 // CHECK: llvm.icmp "ne" %[[TAPS]]
 // CHECK: scf.if

@@ -53,7 +53,7 @@ def MoveConstants : Pass<"pith-move-constants", "::mlir::ModuleOp"> {
     filled in there.
   }];
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::linalg::LinalgDialect",
-                           "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect"];
+                           "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 
 def BuildGPULaunchers : Pass<"pith-build-gpu-launchers", "::mlir::ModuleOp"> {
