@@ -7,6 +7,25 @@
 #include "DeviceRun.h"
 
 namespace pith::runtime {
+namespace {
+
+class NoMemory final : public MemorySource {
+public:
+  Status allocate(uint64_t bytes, const char *, void *&) override {
+    return failure(PITH_ERROR_FORMAT, "the code of a step asks for %llu bytes", (unsigned long long)bytes);
+  }
+  void release(void *) noexcept override {}
+};
+NoMemory noMemory;
+
+Status giveNothing(uint32_t output, const int64_t *, void *&) {
+  return failure(PITH_ERROR_FORMAT, "the code of a step asks for output %u", output);
+}
+
+} // namespace
+
+DeviceRun::DeviceRun(device::Stream &over, const device::Kernels &loaded)
+    : DataRun(1, giveNothing, &noMemory), stream(over), kernels(loaded), mayRead(false) {}
 
 void DeviceRun::attach(pith_exec_context &context) {
   DataRun::attach(context);
@@ -34,7 +53,8 @@ void DeviceRun::launch(const pith_exec_context *context, uint32_t kernel, const 
 void DeviceRun::read(const pith_exec_context *context, const void *data, void *to, uint64_t bytes) {
   DeviceRun *run = static_cast<DeviceRun *>(static_cast<DataRun *>(context->run));
   run->together(context, 0, [=]() -> void * {
-    run->outcome = run->stream.download(to, data, bytes);
+    run->outcome = run->mayRead ? run->stream.download(to, data, bytes)
+                                : failure(PITH_ERROR_FORMAT, "the code of a step reads the device's memory");
     if (run->outcome.ok())
       run->outcome = run->stream.synchronize();
     return run->outcome.ok() ? run : nullptr;

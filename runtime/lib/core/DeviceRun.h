@@ -18,7 +18,9 @@ namespace pith::runtime {
 class DeviceRun final : public DataRun {
 public:
   DeviceRun(device::Stream &over, const device::Kernels &loaded, MemorySource &memory, GiveOutput giveOutput)
-      : DataRun(1, std::move(giveOutput), &memory), stream(over), kernels(loaded) {}
+      : DataRun(1, std::move(giveOutput), &memory), stream(over), kernels(loaded), mayRead(true) {}
+  /// Of a step: its launches may be recorded, so it may not ask for memory or values.
+  DeviceRun(device::Stream &over, const device::Kernels &loaded);
   void attach(pith_exec_context &context) override;
 
 private:
@@ -28,6 +30,7 @@ private:
 
   device::Stream &stream;
   const device::Kernels &kernels;
+  const bool mayRead;
 };
 
 } // namespace pith::runtime

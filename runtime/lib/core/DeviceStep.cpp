@@ -163,10 +163,7 @@ Status DeviceSession::runLaunches(size_t module, const pith_exec_entry &code, pi
     PITH_TRY(stream->send(block.data(), staging.data(), bytes));
     return stream->replay(*known->recording);
   }
-  const auto give = [](uint32_t, const int64_t *, void *&) {
-    return failure(PITH_ERROR_FORMAT, "the code of a step asks for an output");
-  };
-  DeviceRun run(*stream, *modules[module]->kernels, pool, give);
+  DeviceRun run(*stream, *modules[module]->kernels);
   run.attach(context);
   int64_t needed = 0;
   PITH_TRY(run.prepare(code, context, nullptr, needed));

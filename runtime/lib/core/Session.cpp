@@ -116,6 +116,15 @@ Status Session::findModule(const Module *module, pith_entry_kind kind, size_t &i
   return {};
 }
 
+std::string Session::deviceName() const {
+  return device ? device->chip().name() + ": " + device->chip().description() : "cpu";
+}
+
+void Session::deviceMemory(uint64_t &free, uint64_t &total) const {
+  if (!device || !device->chip().memoryFigures(free, total).ok())
+    free = total = 0;
+}
+
 Buffer Session::makeBuffer() const { return device ? Buffer(device->chip().pinned()) : Buffer(); }
 
 Status Session::readPage(const Page &page, uint64_t bytes, Buffer &copy, const uint8_t *&data) {

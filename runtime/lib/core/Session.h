@@ -78,6 +78,10 @@ public:
   Status condition(Sequence &sequence, size_t module, const float *rows, size_t count);
   void trim();
   uint64_t workspaceBytes() const;
+  /// "cpu", "cuda:0: NVIDIA H200, sm_90"
+  std::string deviceName() const;
+  /// What the device says of its memory; zeros where there is none.
+  void deviceMemory(uint64_t &free, uint64_t &total) const;
   /// Memory of the host that results come to.
   Buffer makeBuffer() const;
   /// A page where the host can read it: the page itself, or `copy`.

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------------------===//
 #include "Device.h"
+#include "DriverDevice.h"
 #include "Emulated.h"
 
 #include <mutex>
@@ -91,10 +92,8 @@ Status Device::open(Kind kind, unsigned ordinal, std::shared_ptr<Device> &device
   }
   if (!place)
     place = &openDevices->emplace_back();
-  if (kind != Kind::Emulator)
-    return failure(PITH_ERROR_DEVICE, "this version of the runtime has no devices of kind %s",
-                   kindName(kind));
-  PITH_TRY(openEmulated(ordinal, device));
+  PITH_TRY(kind == Kind::Emulator ? openEmulated(ordinal, device)
+                                  : DriverDevice::open(kind, ordinal, nullptr, device));
   *place = device;
   return {};
 }

@@ -85,7 +85,7 @@ public:
   virtual void trim() noexcept = 0;
 };
 
-class Device {
+class Device : public std::enable_shared_from_this<Device> {
 public:
   virtual ~Device() = default;
   Device(const Device &) = delete;

@@ -20,5 +20,6 @@
 #define FAKE_HIP_IMAGES                                                                                      \
   FAKE_TEXT_IMAGE("hip:gfx90a", PITH_EXEC_IMAGE_HSACO, FAKE_MACHINE_CODE "gfx90a"),                          \
       FAKE_TEXT_IMAGE("hip:gfx942", PITH_EXEC_IMAGE_HSACO, FAKE_MACHINE_CODE "gfx942")
+#define FAKE_EVERY_IMAGES FAKE_CUDA_IMAGES, FAKE_HIP_IMAGES, FAKE_EMULATOR_IMAGES
 
 #endif

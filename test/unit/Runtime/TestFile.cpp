@@ -71,15 +71,14 @@ std::string conditionedManifest(const std::string &from, const std::string &to) 
 #ifdef PITH_TEST_DEVICE
 const char *const testDevice = PITH_TEST_DEVICE;
 const uint64_t testPageBytes = 128, testConditionedPageBytes = 192;
-static const std::string modelName = "/libfake_model_" PITH_TEST_DEVICE;
 #else
 const char *const testDevice = "";
 const uint64_t testPageBytes = 4096, testConditionedPageBytes = 4096;
-static const std::string modelName = "/libfake_model";
 #endif
 
-TestFile::TestFile(const std::string &variant)
-    : elf(readFile(FAKE_MODEL_FOLDER + modelName + variant + ".so")) {
+TestFile::TestFile(const std::string &variant, const std::string &device)
+    : elf(readFile(FAKE_MODEL_FOLDER "/libfake_model" + (device.empty() ? "" : "_" + device) + variant +
+                   ".so")) {
   EXPECT_FALSE(elf.empty());
   weights.assign(5000, '\1');
   std::memcpy(&weights[0], &weightSeed, sizeof weightSeed);
@@ -137,8 +136,8 @@ ModulePtr loadModule(const std::string &path) {
   return ModulePtr(module);
 }
 
-ModulePtr loadFake(const std::string &variant) {
-  return loadModule(TemporaryFile(TestFile(variant).bytes()).path());
+ModulePtr loadFake(const std::string &variant, const std::string &device) {
+  return loadModule(TemporaryFile(TestFile(variant, device).bytes()).path());
 }
 
 SessionPtr makeSession(const ModulePtr &module, uint32_t threads, uint64_t pageLimitBytes) {
