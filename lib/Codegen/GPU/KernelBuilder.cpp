@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "pith/Codegen/GPU/TileOps.h"
 #include <algorithm>
 
@@ -183,7 +184,7 @@ pith::gpu::getOrCreateKernel(mlir::gpu::GPUModuleOp module, StringRef name, Arra
   if (auto existing = module.lookupSymbol<mlir::gpu::GPUFuncOp>(name))
     return existing;
   MLIRContext *context = module.getContext();
-  context->loadDialect<arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect,
+  context->loadDialect<arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, NVVM::NVVMDialect, math::MathDialect,
                        scf::SCFDialect, pith::tile::TileDialect, vector::VectorDialect>();
   OpBuilder b(context);
   Location loc = NameLoc::get(b.getStringAttr(name));

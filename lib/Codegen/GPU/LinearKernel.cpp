@@ -76,7 +76,8 @@ std::string pith::gpu::linearName(const LinearSpec &spec) {
       << (spec.residual ? "_residual" : "") << "_" << nameOf(spec.input) << "_" << nameOf(spec.output) << "_r"
       << spec.rowTile;
   if (spec.onMatrixUnit())
-    out << "_" << nameOf(spec.product) << "x" << spec.parts << "_s" << spec.stages;
+    out << "_" << nameOf(spec.product) << "x" << spec.parts << "_s" << spec.stages
+        << (spec.warpGroups ? "_wg" : "");
   return name;
 }
 

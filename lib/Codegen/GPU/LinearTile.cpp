@@ -22,6 +22,7 @@
 //===----------------------------------------------------------------------===//
 #include "LinearKernel.h"
 #include "Tiles.h"
+#include "WarpGroup.h"
 #include "pith/Codegen/GPU/Machine.h"
 #include "pith/Codegen/GPU/TileOps.h"
 #include "llvm/Support/MathExtras.h"
@@ -34,7 +35,7 @@ namespace {
 /// Where a stage's bytes stand, and the counts that follow from spec and tile.
 struct TilePlan {
   explicit TilePlan(const LinearSpec &spec)
-      : tile(*tileShapeOf(spec.rowTile)), panel(spec.layout),
+      : tile(*tileShapeOf(spec.rowTile, spec.warpGroups)), panel(spec.layout),
         panels(tile.features / LinearLayout::panelRows) {
     const Encoding &encoding = *panel.encoding;
     chunks = tile.k / encoding.chunkElements();
@@ -78,7 +79,7 @@ public:
         inputBytes(elementBytes(spec.input)), octets(tile.k / 8), xItems(tile.rows * octets / plan.threads),
         copiesX(spec.parts == 1 && spec.norm == Norm::None && spec.input == spec.product &&
                 spec.layout.k % 8 == 0),
-        a(spec, arguments) {}
+        a(spec, arguments), group(k, spec.product, plan.tile.rows) {}
 
   void build() {
     firstRow = k.mul(k.block(), tile.rows);
@@ -90,8 +91,11 @@ public:
     teamK = k.div(team, tile.teamsOnRows);
     place();
 
-    int64_t ahead = spec.stages - 1;
-    size_t normed = spec.norm != Norm::None ? xItems : 0, tiles = tile.ownTiles() * tile.commonTiles();
+    // A stage is free when all have multiplied it: with products that go on behind the next barrier, one
+    // later.
+    int64_t ahead = spec.stages - (spec.warpGroups ? 2 : 1);
+    size_t normed = spec.norm != Norm::None ? xItems : 0,
+           tiles = spec.warpGroups ? 1 : tile.ownTiles() * tile.commonTiles();
     Values squares(normed, k.constant(k.f32, 0));
     Flight flight;
     for (int64_t s = 0; s < ahead; ++s) {
@@ -103,7 +107,7 @@ public:
     Values carried = {k.index(0), k.index(ahead - 1)};
     carried.append(flight);
     carried.append(squares);
-    carried.append(tiles, k.constant(k.vec(8, k.f32), 0));
+    carried.append(tiles, spec.warpGroups ? group.zeros() : k.constant(k.vec(8, k.f32), 0));
     carried = k.loop(k.index(0), k.index(plan.steps), 1, carried, [&](Value i, ArrayRef<Value> state) {
       auto stageAt = [&](Value slot) { return k.at(k.shared(), k.mul(slot, plan.stageBytes)); };
       auto after = [&](Value slot) {
@@ -113,20 +117,29 @@ public:
       Values sums(state.take_back(tiles)), sq(state.drop_back(tiles).take_back(normed));
       arrive(state.slice(2, flight.size()), stageAt(state[1]), sq);
       tile::WaitOp::create(k.b, k.loc, uint32_t(ahead - 1));
+      if (spec.warpGroups)
+        group.publish();
       k.barrier();
-      // All have multiplied the stage before: its place is free.
       Values next = {after(state[0]), after(state[1])};
       next.append(begin(k.add(i, ahead), stageAt(next[1])));
-      multiply(stageAt(state[0]), sums);
+      if (spec.warpGroups)
+        sums = {multiply(stageAt(state[0]), sums[0])};
+      else
+        multiply(stageAt(state[0]), sums);
       next.append(sq);
       next.append(sums);
       return next;
     });
     tile::WaitOp::create(k.b, k.loc, 0u);
+    if (spec.warpGroups)
+      group.wait(0);
     squares.assign(carried.end() - tiles - normed, carried.end() - tiles);
     for (size_t i = 0; i < normed; ++i)
       storeFactor(i, squares[i]);
-    store(ArrayRef<Value>(carried).take_back(tiles));
+    if (spec.warpGroups)
+      store(group.unpack(carried.back()));
+    else
+      store(ArrayRef<Value>(carried).take_back(tiles));
   }
 
 private:
@@ -152,6 +165,8 @@ private:
   Value chunkBits(Value chunk) { return k.bitOr(k.shiftLeft(k.bitAnd(chunk, 1), 2), k.bitAnd(chunk, 2)); }
   /// Of octet `octet` of row `row` in a part of the activations.
   Value octetOffset(Value row, Value octet) {
+    if (spec.warpGroups)
+      return WarpGroup::offset(k, row, octet);
     return k.add(k.mul(row, tile.k * 2), k.mul(swizzle(octet, rowBits(row)), 16));
   }
 
@@ -173,8 +188,9 @@ private:
       Value feature = k.bitAnd(unit, 15), row = k.shiftRight(unit, 4);
       Value chunk = k.rem(row, plan.chunks), panel = k.div(row, plan.chunks);
       Value base = k.at(k.at(panelOf(panel), k.mul(feature, 16)), plan.panel.chunksOffset);
-      Value to =
-          k.add(k.mul(k.add(k.mul(row, 16), swizzle(feature, chunkBits(chunk))), 16), plan.weightsOffset);
+      Value to = spec.warpGroups ? WarpGroup::offset(k, k.add(k.mul(panel, 16), feature), chunk)
+                                 : k.mul(k.add(k.mul(row, 16), swizzle(feature, chunkBits(chunk))), 16);
+      to = k.add(to, plan.weightsOffset);
       return Source{base, chunk, to, Value()};
     });
     chunkSources = chunkOrSide.size();
@@ -348,6 +364,19 @@ private:
     }
   }
 
+  /// By warp groups, 64 features each. The group before has been multiplied when this one is under way.
+  Value multiply(Value stage, Value sums) {
+    int64_t own = tile.features / (plan.threads / 128);
+    Value weights =
+        k.at(stage, k.add(k.mul(k.div(k.thread(), 128), own * WarpGroup::rowBytes), plan.weightsOffset));
+    group.begin();
+    for (int64_t p = spec.parts - 1; p >= 0; --p)
+      sums = group.multiply(weights, k.at(stage, p * plan.partBytes), sums);
+    group.commit();
+    group.wait(1);
+    return sums;
+  }
+
   /// All products of parts that matter: of those not in the sum, the largest is the product of the second
   /// half of both.
   Value products(ArrayRef<Value> own, ArrayRef<Value> common, int64_t groups, Value sum) {
@@ -508,6 +537,7 @@ private:
   const int64_t inputBytes, octets, xItems;
   const bool copiesX;
   const LinearArguments a;
+  WarpGroup group;         // with spec.warpGroups
   size_t chunkSources = 0; // those in front are of chunks
   SmallVector<Source> chunkOrSide;
   Value firstRow, firstPanel, teamFeature, teamRow, teamK, xOctet;
@@ -519,9 +549,15 @@ llvm::Error pith::gpu::checkLinearTile(const LinearSpec &spec) {
   auto error = [](const llvm::Twine &why) {
     return llvm::createStringError(llvm::inconvertibleErrorCode(), why);
   };
-  const TileShape *tile = tileShapeOf(spec.rowTile);
+  const TileShape *tile = tileShapeOf(spec.rowTile, spec.warpGroups);
   if (!tile)
-    return error("a tile of " + llvm::Twine(spec.rowTile) + " rows; expected 1, 2, 4, 8, 16, 32, 64 or 128");
+    return error("a tile of " + llvm::Twine(spec.rowTile) + " rows; expected " +
+                 (spec.warpGroups ? "128 or 256 for warp groups" : "1, 2, 4, 8, 16, 32, 64 or 128"));
+  if (spec.warpGroups &&
+      (spec.stages < 3 ||
+       spec.layout.format != (spec.product == Element::F16 ? WeightFormat::F16 : WeightFormat::BF16)))
+    return error(spec.stages < 3 ? "warp groups with less than 3 stages"
+                                 : "warp groups with weights of another format than the products'");
   if (spec.product == Element::F32)
     return error("products of f32 on matrix units; expected f16 or bf16");
   int64_t most = spec.product == Element::F16 ? 2 : 3;
@@ -544,12 +580,14 @@ llvm::Error pith::gpu::checkLinearTile(const LinearSpec &spec) {
 
 int64_t LinearSpec::stagesFor(ArrayRef<Machine> machines) const {
   LinearSpec one = *this;
-  one.stages = 2;
+  one.stages = 3;
   int64_t stage = TilePlan(one).stageBytes, stages = 8;
   for (const Machine &machine : machines) {
     const ChipTiles *chip =
         llvm::find_if(chipTiles, [&](const ChipTiles &c) { return c.chip == machine.chip; });
-    stages = std::min(stages, std::clamp<int64_t>(chip->stageBytes / stage, 2, chip->stages));
+    // Warp groups have a multiprocessor to themselves.
+    int64_t bytes = warpGroups ? machine.sharedBytes - (1 << 10) : chip->stageBytes;
+    stages = std::min(stages, std::clamp<int64_t>(bytes / stage, warpGroups ? 3 : 2, chip->stages));
   }
   return stages;
 }

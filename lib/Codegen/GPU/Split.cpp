@@ -111,6 +111,12 @@ struct SplitGPU : pith::impl::SplitGPUBase<SplitGPU> {
     getOperation()->setAttr(kSubgroupAttr,
                             Builder(&getContext()).getI32IntegerAttr(machines->front().subgroup));
     bool left = false;
+    if (!machines->front().wgmma)
+      getOperation().walk([&](NVVM::WgmmaMmaAsyncOp op) {
+        op.emitError("needs warp groups, which ") << machines->front().name() << " has not";
+        left = true;
+        return WalkResult::interrupt();
+      });
     getOperation().walk([&](Operation *op) {
       left |= isa<mlir::gpu::ShuffleOp>(op) || isa_and_nonnull<pith::tile::TileDialect>(op->getDialect());
     });

@@ -45,8 +45,15 @@ inline constexpr TileShape tileShapes[] = {
     {128, 128, 64, 2, 2, 1},
 };
 
-inline const TileShape *tileShapeOf(int64_t rows) {
-  for (const TileShape &shape : tileShapes)
+// For warp groups (WarpGroup.h), two of 64 features: the rows are the instruction's. Of shared memory, 256 rows read 1.5
+// bytes for each 256 products; 128 keep enough registers free for activations that pass them (f32, a norm in front).
+inline constexpr TileShape warpGroupShapes[] = {
+    {128, 128, 64, 4, 1, 1},
+    {256, 128, 64, 4, 1, 1},
+};
+
+inline const TileShape *tileShapeOf(int64_t rows, bool warpGroups) {
+  for (const TileShape &shape : warpGroups ? llvm::ArrayRef(warpGroupShapes) : llvm::ArrayRef(tileShapes))
     if (shape.rows == rows)
       return &shape;
   return nullptr;

@@ -46,6 +46,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
       spec.product = element("product");
       spec.parts = r.number("parts", 1);
       spec.stages = r.number("stages", 2);
+      spec.warpGroups = r.flag("warp_groups");
     }
     if (r.failed || refused(spec.check()))
       return {};

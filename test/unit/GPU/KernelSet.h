@@ -17,7 +17,8 @@ namespace pith::gpu::test {
 struct NamedKernel {
   std::string name; // short, for the table of what kernels take
   std::function<void(mlir::gpu::GPUModuleOp)> build;
-  bool hot; // runs for every token: must not spill
+  bool hot;                // runs for every token: must not spill
+  bool warpGroups = false; // for chips that have them
 };
 
 inline LinearSpec linearOf(WeightFormat format, int64_t n, int64_t k, int64_t rowTile) {
@@ -71,6 +72,16 @@ inline std::vector<NamedKernel> allKernels() {
   for (int64_t rows : {16, 64, 128})
     tile("tile-int4-8192x8192-r" + std::to_string(rows), linearOf(WeightFormat::Int4, 8192, 8192, rows),
          rows);
+  for (int64_t rows : {128, 256}) {
+    LinearSpec group = halves;
+    group.rowTile = rows;
+    group.warpGroups = true;
+    group.stages = 4;
+    if (rows == 128)
+      group.input = Element::F32;
+    linear("wgmma-f16-8192x8192-r" + std::to_string(rows), group);
+    all.back().warpGroups = true;
+  }
   tile("tile-int8-4096x4096-r64-exact", linearOf(WeightFormat::Int8, 4096, 4096, 64), 64, Element::BF16, 3);
   tile("tile-int4-rms-glu-r32", mlp, 32);
 

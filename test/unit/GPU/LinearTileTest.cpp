@@ -127,3 +127,27 @@ INSTANTIATE_TEST_SUITE_P(Chips, LinearTile,
                          [](const testing::TestParamInfo<std::string> &info) {
                            return info.param.substr(info.param.find(':') + 1);
                          });
+
+/// By warp groups, on the only chip that has them.
+TEST(WarpGroups, EqualReference) {
+  std::vector<LinearCase> all;
+  auto add = [&](LinearCase c, Element input) {
+    c.spec.warpGroups = true;
+    c.spec.input = input;
+    all.push_back(c);
+  };
+  add(with(caseOf("f16", WeightFormat::F16, 128, 128, 0, 128, 128), Element::F16, 1, 3), Element::F16);
+  add(with(caseOf("f16-256", WeightFormat::F16, 150, 456, 0, 256, 300), Element::F16, 1, 4), Element::F16);
+  add(with(caseOf("bf16-exact", WeightFormat::BF16, 70, 192, 0, 128, 40), Element::BF16, 3, 3), Element::F32);
+  LinearCase mlp = caseOf("f16-mlp", WeightFormat::F16, 160, 200, 0, 128, 33);
+  mlp.spec.layout.glu = true;
+  mlp.spec.norm = Norm::RMS;
+  mlp.spec.normEpsilon = 1e-5f;
+  mlp.spec.bias = mlp.spec.residual = true;
+  mlp.spec.activation = Activation::Silu;
+  add(with(mlp, Element::F16, 2, 3), Element::F32);
+  for (const LinearCase &c : all) {
+    SCOPED_TRACE(c.name);
+    expectLinear("cuda:sm_90a", c, c.spec.product == Element::F16 ? (c.spec.parts == 1 ? 0 : 1e-7) : 0);
+  }
+}

@@ -81,6 +81,7 @@ struct LinearSpec : kernels::LinearFusion {
   Element product = Element::F16;
   int64_t parts = 1;
   int64_t stages = 2;                                   // of K in shared memory; stagesFor()
+  bool warpGroups = false; // sm_90a only: wgmma; rowTile 128 or 256, at least 3 stages, weights of the product's element
   bool onMatrixUnit() const { return rowTile > 8; }
   /// The stages that suit all of these chips.
   int64_t stagesFor(llvm::ArrayRef<Machine> machines) const;
