@@ -31,21 +31,24 @@ static bool mayBeUsed(StringRef feature) {
   return used.contains(feature);
 }
 
-static json::Object describeTarget(const cpu::Machine &machine) {
+static json::Object describeTarget(const cpu::Machine &machine, StringRef device) {
   json::Array features;
   SmallVector<StringRef> all;
   StringRef(machine.features).split(all, ',', -1, /*KeepEmpty=*/false);
   for (StringRef feature : all)
     if (feature.consume_front("+") && mayBeUsed(feature))
       features.push_back(feature);
-  return json::Object{{"arch", "x86_64"}, {"cpu", machine.cpu}, {"features", std::move(features)}};
+  json::Object target{{"arch", "x86_64"}, {"cpu", machine.cpu}, {"features", std::move(features)}};
+  if (device != "cpu")
+    target["device"] = device;
+  return target;
 }
 
 static Expected<std::string> finishManifest(const PackageContents &contents, const cpu::Machine &machine) {
   Expected<json::Value> manifest = json::parse(contents.manifest);
   if (!manifest)
     return manifest.takeError();
-  (*manifest->getAsObject())["target"] = describeTarget(machine);
+  (*manifest->getAsObject())["target"] = describeTarget(machine, contents.device);
   return formatv("{0}", *manifest).str();
 }
 

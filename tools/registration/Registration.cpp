@@ -11,6 +11,7 @@
 #include "mlir/InitAllPasses.h"
 #include "mlir/Pass/PassRegistry.h"
 #include "pith/Codegen/GPU/Passes.h"
+#include "pith/Codegen/GPU/TileOps.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/Conversion/PithToGPU/Passes.h"
 #include "pith/Dialect/Pith/Transforms/Passes.h"
@@ -21,6 +22,7 @@ void pith::registerAllDialects(mlir::DialectRegistry &registry) {
   mlir::registerAllDialects(registry);
   mlir::registerAllExtensions(registry);
   registerDialects(registry);
+  registry.insert<tile::TileDialect>();
 }
 
 void pith::registerAllPasses() {

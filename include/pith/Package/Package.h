@@ -20,6 +20,7 @@ namespace pith {
 struct PackageContents {
   mlir::OwningOpRef<mlir::ModuleOp> weights; // pith.weight and pith.packed only
   std::string manifest;                      // JSON without "target", which packageFile adds
+  std::string device = "cpu";                // as in the manifest's target
 };
 llvm::Expected<PackageContents> takeContents(mlir::ModuleOp module);
 

@@ -114,6 +114,7 @@ public:
     return {k.toF32(half), k.shiftRight(both, 16)};
   }
 
+  bool hasScale() const override { return side > 0; }
   Value scale(KernelBuilder &, ArrayRef<Value> sideData) const override {
     return sideData.empty() ? Value() : sideData[0];
   }

@@ -58,6 +58,8 @@ public:
   virtual Values loadSide(KernelBuilder &, Value address) const { return {}; }
   /// vector<wordElements x element> of an i32 word. `element` is f32, f16 or bf16.
   virtual Value decode(KernelBuilder &, Value word, llvm::ArrayRef<Value> side, Element element) const = 0;
+  /// Whether there is something that sums over a block are to be multiplied by.
+  virtual bool hasScale() const { return false; }
   /// What sums over the block are to be multiplied by (f32), or null.
   virtual Value scale(KernelBuilder &, llvm::ArrayRef<Value> side) const { return {}; }
 

@@ -5,6 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelBuilder.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "pith/Codegen/GPU/TileOps.h"
 #include <algorithm>
 
 using namespace mlir;
@@ -182,8 +184,8 @@ pith::gpu::getOrCreateKernel(mlir::gpu::GPUModuleOp module, StringRef name, Arra
   if (auto existing = module.lookupSymbol<mlir::gpu::GPUFuncOp>(name))
     return existing;
   MLIRContext *context = module.getContext();
-  context->loadDialect<arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, math::MathDialect,
-                       scf::SCFDialect, vector::VectorDialect>();
+  context->loadDialect<arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, NVVM::NVVMDialect, math::MathDialect,
+                       scf::SCFDialect, pith::tile::TileDialect, vector::VectorDialect>();
   OpBuilder b(context);
   Location loc = NameLoc::get(b.getStringAttr(name));
   auto pointer = LLVM::LLVMPointerType::get(context, 1);

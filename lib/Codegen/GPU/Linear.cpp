@@ -16,11 +16,8 @@
 // read, and the sum by the factor at the end.
 //
 //===----------------------------------------------------------------------===//
-#include "Encoding.h"
-#include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/bit.h"
+#include "LinearKernel.h"
 #include "llvm/Support/MathExtras.h"
-#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace pith::gpu;
@@ -57,27 +54,18 @@ public:
                ArrayRef<Value> arguments)
       : k(k), spec(spec), shape(shape), encoding(*shape.encoding), plan(plan),
         elements(encoding.chunkElements()), wordElements(encoding.wordElements()),
-        inputBytes(elementBytes(spec.input)) {
-    const Value *next = arguments.begin();
-    x = *next++;
-    weights = *next++;
-    out = *next++;
-    normScale = spec.norm != Norm::None ? *next++ : Value();
-    bias = spec.bias ? *next++ : Value();
-    residual = spec.residual ? *next++ : Value();
-    rows = *next++;
-  }
+        inputBytes(elementBytes(spec.input)), a(spec, arguments) {}
 
   void build() {
     firstRow = k.mul(k.block(mlir::gpu::Dimension::y), plan.rows);
-    Value last = k.sub(rows, 1);
+    Value last = k.sub(a.rows, 1);
     for (int64_t r = 0; r < plan.rows; ++r)
-      rowsOfX.push_back(k.atWide(x, k.minimum(k.add(firstRow, r), last), spec.layout.k * inputBytes));
+      rowsOfX.push_back(k.atWide(a.x, k.minimum(k.add(firstRow, r), last), spec.layout.k * inputBytes));
     firstPanel = k.mul(k.block(), plan.panels);
     // Blocks past the last panel read it again and store nothing.
     Value lastPanel = k.index(spec.layout.panels() - 1);
     for (int64_t p = 0; p < plan.panels; ++p)
-      panels.push_back(k.atWide(weights, k.minimum(k.add(firstPanel, p), lastPanel), shape.bytes));
+      panels.push_back(k.atWide(a.weights, k.minimum(k.add(firstPanel, p), lastPanel), shape.bytes));
     feature = k.bitAnd(k.lane(), 15);
     half = k.shiftRight(k.lane(), 4);
 
@@ -176,9 +164,9 @@ private:
     bool elementwise = inside && spec.layout.k % elements != 0;
     int64_t align = alignmentOf(spec.layout.k * inputBytes, wordElements * inputBytes);
     Value at = inside && !elementwise ? k.select(inside, start, k.index(0)) : start;
-    Value scale = normScale && !elementwise ? k.loadFloats(Element::F32, k.at(normScale, k.mul(at, 4)),
-                                                           wordElements, alignmentOf(16, wordElements * 4))
-                                            : Value();
+    Value scale = a.normScale && !elementwise ? k.loadFloats(Element::F32, k.at(a.normScale, k.mul(at, 4)),
+                                                             wordElements, alignmentOf(16, wordElements * 4))
+                                              : Value();
     for (Value row : rowsOfX) {
       Value column;
       if (elementwise) {
@@ -204,8 +192,8 @@ private:
       Value column = k.add(start, e), inside = k.lessThan(column, spec.layout.k);
       column = k.select(inside, column, k.index(0));
       Value v = k.loadFloats(spec.input, k.at(row, k.mul(column, inputBytes)), 1, 0);
-      if (normScale)
-        v = k.fmul(v, k.loadFloats(Element::F32, k.at(normScale, k.mul(column, 4)), 1, 0));
+      if (a.normScale)
+        v = k.fmul(v, k.loadFloats(Element::F32, k.at(a.normScale, k.mul(column, 4)), 1, 0));
       values.push_back(k.orZero(inside, v));
     }
     return vector::FromElementsOp::create(k.b, k.loc, k.vec(wordElements, k.f32), values);
@@ -227,10 +215,8 @@ private:
                               return next;
                             });
     squares = k.sumBlock(squares, plan.panels * plan.rows * 64 * k.subgroups());
-    for (Value &square : squares) {
-      Value mean = k.fmul(square, k.constant(k.f32, 1.0 / double(spec.layout.k)));
-      square = k.fdiv(k.constant(k.f32, 1), k.sqrt(k.fadd(mean, k.constant(k.f32, spec.normEpsilon))));
-    }
+    for (Value &square : squares)
+      square = rowFactor(k, spec, square);
     return squares;
   }
 
@@ -270,22 +256,9 @@ private:
     int64_t parts = glu ? 2 : 1, columns = spec.layout.n / parts;
     Value n = k.add(k.mul(k.add(k.div(firstPanel, parts), p), 16), f);
     Value row = k.add(firstRow, r);
-    k.ifThen(k.bitAnd(k.lessThan(n, columns), k.lessThan(row, rows)), [&] {
-      Value value = total(k.mul(p, parts), r, f, each, factors);
-      if (bias)
-        value = k.fadd(value, k.load(k.f32, k.at(bias, k.mul(n, 4))));
-      value = k.activation(spec.activation, value);
-      if (glu) {
-        Value up = total(k.add(k.mul(p, 2), 1), r, f, each, factors);
-        if (bias)
-          up = k.fadd(up, k.load(k.f32, k.at(k.at(bias, columns * 4), k.mul(n, 4))));
-        value = k.fmul(value, up);
-      }
-      int64_t bytes = elementBytes(spec.output);
-      auto place = [&](Value base) { return k.at(k.atWide(base, row, columns * bytes), k.mul(n, bytes)); };
-      if (residual)
-        value = k.fadd(value, k.loadFloats(spec.output, place(residual), 1, 0));
-      k.storeFloats(spec.output, value, place(out), bytes);
+    k.ifThen(k.bitAnd(k.lessThan(n, columns), k.lessThan(row, a.rows)), [&] {
+      a.store(k, spec, row, n, total(k.mul(p, parts), r, f, each, factors),
+              [&] { return total(k.add(k.mul(p, 2), 1), r, f, each, factors); });
     });
   }
 
@@ -298,7 +271,7 @@ private:
       sum = sum ? k.fadd(sum, part) : part;
     }
     if (encoding.hasFactors()) {
-      Value panel = k.atWide(weights, k.add(firstPanel, p), shape.bytes);
+      Value panel = k.atWide(a.weights, k.add(firstPanel, p), shape.bytes);
       sum = k.fmul(sum, k.load(k.f32, k.at(panel, k.mul(f, 4))));
     }
     if (!factors.empty()) {
@@ -317,54 +290,17 @@ private:
   const Plan &plan;
   const int64_t elements, wordElements, inputBytes;
   int64_t done = 0; // chunks that the whole steps have taken
-  Value x, weights, out, normScale, bias, residual, rows;
+  const LinearArguments a;
   Value firstRow, firstPanel, feature, half;
   Values rowsOfX, panels;
 };
 } // namespace
 
-static std::string linearName(const LinearSpec &spec) {
-  static constexpr llvm::StringLiteral formats[] = {"f32", "f16", "bf16", "int8", "int4"};
-  static constexpr llvm::StringLiteral activations[] = {"",      "_relu",     "_silu",
-                                                        "_gelu", "_gelutanh", "_quickgelu"};
-  const LinearLayout &l = spec.layout;
-  std::string name;
-  llvm::raw_string_ostream out(name);
-  out << "linear_" << formats[int(l.format)] << "_" << l.n << "x" << l.k;
-  if (l.format == WeightFormat::Int4 || l.format == WeightFormat::Int8)
-    out << "_b" << l.block << (l.zeroPoints ? "_zp" : "") << (l.wideScales ? "_wide" : "");
-  if (spec.norm == Norm::RMS)
-    out << "_rms" << llvm::utohexstr(llvm::bit_cast<uint32_t>(spec.normEpsilon));
-  out << (l.glu ? "_glu" : "") << (spec.bias ? "_bias" : "") << activations[int(spec.activation)]
-      << (spec.residual ? "_residual" : "") << "_" << pith::gpu::nameOf(spec.input) << "_"
-      << pith::gpu::nameOf(spec.output) << "_r" << spec.rowTile;
-  return name;
-}
-
-llvm::Error LinearSpec::check() const {
-  if (llvm::Error error = layout.check())
-    return error;
-  auto error = [](const llvm::Twine &why) {
-    return llvm::createStringError(llvm::inconvertibleErrorCode(), why);
-  };
-  if (norm == Norm::Layer || normBias)
-    return error("a layer norm in a linear layer's prologue; GPU kernels take an RMS norm only");
-  if (rowTile != 1 && rowTile != 2 && rowTile != 4 && rowTile != 8)
-    return error("a tile of " + llvm::Twine(rowTile) + " rows; expected 1, 2, 4 or 8");
-  return llvm::Error::success();
-}
-
 mlir::gpu::GPUFuncOp pith::gpu::getOrCreateLinear(mlir::gpu::GPUModuleOp module, const LinearSpec &spec) {
+  if (spec.onMatrixUnit())
+    return getOrCreateLinearTile(module, spec);
   PanelShape panel(spec.layout);
   Plan plan(spec, panel);
-  SmallVector<Argument> arguments = {Argument::In, Argument::Constant, Argument::Out};
-  if (spec.norm != Norm::None)
-    arguments.push_back(Argument::Constant);
-  if (spec.bias)
-    arguments.push_back(Argument::Constant);
-  if (spec.residual)
-    arguments.push_back(Argument::In);
-  arguments.push_back(Argument::Size);
   KernelShape shape;
   shape.threads = plan.threads;
   int64_t subgroups = plan.threads / subgroupLanes;
@@ -373,6 +309,6 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateLinear(mlir::gpu::GPUModuleOp module,
   shape.grid = {getAffineConstantExpr(llvm::divideCeil(spec.layout.panels(), plan.panels), context),
                 getAffineDimExpr(0, context).ceilDiv(plan.rows)};
   return getOrCreateKernel(
-      module, linearName(spec), arguments, shape,
+      module, linearName(spec), LinearArguments::of(spec), shape,
       [&](KernelBuilder &k, ArrayRef<Value> a) { LinearKernel(k, spec, panel, plan, a).build(); });
 }

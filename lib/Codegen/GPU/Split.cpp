@@ -15,10 +15,13 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/Dialect/LLVMIR/ROCDLDialect.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
+#include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/IR/Matchers.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "pith/Codegen/GPU/Kernels.h"
 #include "pith/Codegen/GPU/Passes.h"
+#include "pith/Codegen/GPU/TileOps.h"
 
 namespace pith {
 #define GEN_PASS_DEF_SPLITGPU
@@ -98,15 +101,25 @@ struct SplitGPU : pith::impl::SplitGPUBase<SplitGPU> {
     }
     RewritePatternSet patterns(&getContext());
     populateSplitPatterns(patterns, machines->front());
+    populateTilePatterns(patterns, machines->front());
     GreedyRewriteConfig config;
     config.enableFolding(false).enableConstantCSE(false).setRegionSimplificationLevel(
         GreedySimplifyRegionLevel::Disabled);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns), config)))
       return signalPassFailure();
     // What the emulator cannot see in the operations.
-    getOperation()->setAttr(kSubgroupAttr, Builder(&getContext()).getI32IntegerAttr(machines->front().subgroup));
+    getOperation()->setAttr(kSubgroupAttr,
+                            Builder(&getContext()).getI32IntegerAttr(machines->front().subgroup));
     bool left = false;
-    getOperation().walk([&](mlir::gpu::ShuffleOp) { left = true; });
+    if (!machines->front().wgmma)
+      getOperation().walk([&](NVVM::WgmmaMmaAsyncOp op) {
+        op.emitError("needs warp groups, which ") << machines->front().name() << " has not";
+        left = true;
+        return WalkResult::interrupt();
+      });
+    getOperation().walk([&](Operation *op) {
+      left |= isa<mlir::gpu::ShuffleOp>(op) || isa_and_nonnull<pith::tile::TileDialect>(op->getDialect());
+    });
     if (left)
       signalPassFailure();
   }

@@ -14,6 +14,8 @@ namespace pith::gpu {
 
 /// Exchanges between lanes become the vendor's instructions.
 void populateSplitPatterns(mlir::RewritePatternSet &patterns, const Machine &machine);
+/// Tile operations become matrix instructions and copies.
+void populateTilePatterns(mlir::RewritePatternSet &patterns, const Machine &machine);
 
 } // namespace pith::gpu
 

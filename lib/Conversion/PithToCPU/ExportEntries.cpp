@@ -19,9 +19,11 @@
 #include "TeamCalls.h"
 #include "TeamLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/IR/Matchers.h"
+#include "pith/Conversion/ExecTable.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/executable.h"
 
@@ -168,7 +170,8 @@ LogicalResult EntryExporter::exportPrepare() {
   auto asI64 = [&](Value index) -> Value {
     return arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
   };
-  // -1 announces a size that the run finds out; one that is computed here and impossible must not look like it.
+  // -1 announces a size that the run finds out; one that is computed here and impossible must not look like
+  // it.
   auto announced = [&](unsigned result) -> Value {
     Value size = asI64(sizes.getResult(result));
     if (matchPattern(entry.front().getTerminator()->getOperand(result), m_Constant()))
@@ -193,19 +196,8 @@ LogicalResult EntryExporter::exportPrepare() {
 // The table
 //===----------------------------------------------------------------------===//
 
-static Value nameConstant(OpBuilder &b, Location loc, ModuleOp module, StringRef text) {
-  std::string symbol = ("pith_name_" + text).str();
-  std::string bytes = text.str() + '\0';
-  auto type = LLVM::LLVMArrayType::get(b.getI8Type(), bytes.size());
-  OpBuilder::InsertionGuard guard(b);
-  OpBuilder top = OpBuilder::atBlockEnd(module.getBody());
-  auto global = LLVM::GlobalOp::create(top, loc, type, /*isConstant=*/true, LLVM::Linkage::Internal, symbol,
-                                       top.getStringAttr(bytes));
-  return LLVM::AddressOfOp::create(b, loc, global);
-}
-
-static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries,
-                        ArrayRef<func::FuncOp> functions) {
+static void exportList(ModuleOp module, MutableArrayRef<EntryExporter> entries,
+                       ArrayRef<func::FuncOp> functions) {
   OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
   Location loc = module.getLoc();
   auto pointer = LLVM::LLVMPointerType::get(b.getContext());
@@ -216,12 +208,12 @@ static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries,
   auto constant = [&](int64_t value) -> Value { return LLVM::ConstantOp::create(b, loc, i32, value); };
 
   auto array = LLVM::GlobalOp::create(b, loc, arrayType, /*isConstant=*/true, LLVM::Linkage::Internal,
-                                      "pith_entries", Attribute());
+                                      kEntriesSymbol, Attribute());
   b.createBlock(&array.getInitializerRegion());
   Value list = LLVM::UndefOp::create(b, loc, arrayType);
   for (auto [i, entry] : llvm::enumerate(entries)) {
     auto position = static_cast<int64_t>(i);
-    Value fields[] = {nameConstant(b, loc, module, func::FuncOp(functions[i]).getSymName()),
+    Value fields[] = {textConstant(b, loc, module, func::FuncOp(functions[i]).getSymName()),
                       constant(entry.entryKind()), constant(0),
                       LLVM::AddressOfOp::create(b, loc, pointer, entry.prepareName()),
                       LLVM::AddressOfOp::create(b, loc, pointer, entry.runName())};
@@ -229,18 +221,6 @@ static void exportTable(ModuleOp module, MutableArrayRef<EntryExporter> entries,
       list = LLVM::InsertValueOp::create(b, loc, list, value, {position, static_cast<int64_t>(j)});
   }
   LLVM::ReturnOp::create(b, loc, list);
-
-  b.setInsertionPointToEnd(module.getBody());
-  auto tableType = LLVM::LLVMStructType::getLiteral(b.getContext(), {i32, i32, pointer});
-  auto table = LLVM::GlobalOp::create(b, loc, tableType, /*isConstant=*/true, LLVM::Linkage::External,
-                                      PITH_EXEC_SYMBOL, Attribute());
-  b.createBlock(&table.getInitializerRegion());
-  Value value = LLVM::UndefOp::create(b, loc, tableType);
-  Value fields[] = {constant(PITH_EXEC_VERSION), constant(functions.size()),
-                    LLVM::AddressOfOp::create(b, loc, array)};
-  for (auto [j, field] : llvm::enumerate(fields))
-    value = LLVM::InsertValueOp::create(b, loc, value, field, static_cast<int64_t>(j));
-  LLVM::ReturnOp::create(b, loc, value);
 }
 
 /// Packed weights: the weight section's start plus the offset. Functions of the team get the context first.
@@ -293,7 +273,11 @@ struct ExportEntries : pith::impl::ExportEntriesBase<ExportEntries> {
       if (failed(entries.back().exportRun(run)) || failed(entries.back().exportPrepare()))
         return signalPassFailure();
     }
-    exportTable(module, entries, functions);
+    exportList(module, entries, functions);
+    // Kernels of a device and their images come into the table when there is code for them
+    // (pith-embed-images).
+    if (module.getOps<mlir::gpu::GPUModuleOp>().empty())
+      writeTable(module, {}, {});
     for (func::FuncOp function : functions)
       function.setPrivate();
   }

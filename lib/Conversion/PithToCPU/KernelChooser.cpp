@@ -51,6 +51,7 @@ Value KernelChooser::rows2D(TensorBuilder &t, Value x) {
 }
 
 Operation::result_range KernelChooser::launch(TensorBuilder &t, DictionaryAttr spec, const Call &call) {
+  spec = family.finish(spec);
   func::FuncOp &kernel = kernels[spec];
   if (!kernel) {
     auto pointer = LLVM::LLVMPointerType::get(t.b.getContext());
@@ -115,6 +116,10 @@ std::optional<KernelChooser::Part> KernelChooser::describe(Operation *user, Attr
     stay(user, "no kernel for weights of this element type");
     return std::nullopt;
   }
+  if (std::string why = family.lacks(layout); !why.empty()) {
+    stay(user, why);
+    return std::nullopt;
+  }
   return Part{weight, layout};
 }
 
@@ -144,8 +149,8 @@ bool KernelChooser::describe(LinearOp op, SmallVectorImpl<Part> &parts, cpu::Lin
 
 PackedOp KernelChooser::pack(ArrayRef<Attribute> sources, const cpu::LinearLayout &layout, bool kMajor) {
   std::string name = cast<FlatSymbolRefAttr>(sources.front()).getValue().str();
-  return weights.get(sources, toAttribute(module.getContext(), layout, kMajor), layout.sizeBytes(),
-                     name + "_packed");
+  return weights.get(sources, family.finishLayout(toAttribute(module.getContext(), layout, kMajor)),
+                     family.packedBytes(layout), name + "_packed");
 }
 
 Value KernelChooser::address(TensorBuilder &t, PackedOp packed) {
@@ -166,12 +171,14 @@ Value KernelChooser::packVectors(TensorBuilder &t, Operation *user, ArrayRef<Att
   return PackedAddressOp::create(t.b, t.loc, MemRefType::get({count}, t.f32), FlatSymbolRefAttr::get(packed));
 }
 
-Value KernelChooser::scratch(TensorBuilder &t, const cpu::LinearSpec &spec, OpFoldResult rows) {
-  cpu::LinearSpec::Scratch bytes = cpu::linearScratch(machine, spec);
-  Value size = t.mul(t.size(rows), t.idx(bytes.perRow));
-  if (bytes.fixed > 0 || bytes.perRow == 0)
-    size = t.add(size, t.idx(std::max<int64_t>(bytes.fixed, 64)));
-  return t.empty({size}, t.b.getI8Type());
+void KernelChooser::scratch(TensorBuilder &t, Call &call, std::optional<KernelFamily::Scratch> bytes,
+                            OpFoldResult rows) {
+  if (!bytes)
+    return;
+  Value size = t.mul(t.size(rows), t.idx(bytes->perRow));
+  if (bytes->fixed > 0 || bytes->perRow == 0)
+    size = t.add(size, t.idx(std::max<int64_t>(bytes->fixed, 64)));
+  call.out(t.empty({size}, t.b.getI8Type()));
 }
 
 //===----------------------------------------------------------------------===//
@@ -280,12 +287,13 @@ bool KernelChooser::chooseLinear(LinearOp op) {
   TensorBuilder t(b, op.getLoc());
   Value x = op.getX(), normScale, normBias;
   Operation *norm = x.hasOneUse() ? x.getDefiningOp() : nullptr;
-  if (auto rms = dyn_cast_or_null<RMSNormOp>(norm)) {
+  if (auto rms = dyn_cast_or_null<RMSNormOp>(norm); rms && family.normsInFront(cpu::Norm::RMS)) {
     spec.norm = cpu::Norm::RMS;
     spec.normEpsilon = rms.getEpsilon().convertToFloat();
     normScale = rms.getScale();
     x = rms.getX();
-  } else if (auto layer = dyn_cast_or_null<LayerNormOp>(norm); layer && layer.getScale()) {
+  } else if (auto layer = dyn_cast_or_null<LayerNormOp>(norm);
+             layer && layer.getScale() && family.normsInFront(cpu::Norm::Layer)) {
     spec.norm = cpu::Norm::Layer;
     spec.normEpsilon = layer.getEpsilon().convertToFloat();
     normScale = layer.getScale();
@@ -306,7 +314,7 @@ bool KernelChooser::chooseLinear(LinearOp op) {
   call.in(rows2D(t, x));
   call.in(address(t, pack(sources, spec.layout, op.getKMajor())));
   call.out(t.empty({rows, t.fixed(columns)}, t.f32));
-  call.out(scratch(t, spec, rows));
+  scratch(t, call, family.scratch(spec), rows);
   for (Value value : {normScale, normBias, biasVector})
     if (value)
       call.in(value);
@@ -554,10 +562,13 @@ bool KernelChooser::chooseCacheAttention(CacheAttentionOp op) {
   spec.alibi = bool(op.getAlibi());
   spec.bias = bias ? cast<RankedTensorType>(bias.getType()).getDimSize(1) : 0;
   spec.condition = op.getCondition();
+  if (std::string why = family.lacks(spec); !why.empty())
+    return stay(op, why);
   Call call;
   Value q = rows2D(t, op.getQ());
   call.in(q);
   call.out(t.empty({t.dim(q, 0), t.fixed(spec.heads * spec.cache.valueDim)}, t.f32));
+  scratch(t, call, family.scratch(spec), t.dim(q, 0));
   for (Value vector : {op.getSinks(), op.getAlibi()})
     if (vector)
       call.in(vector);

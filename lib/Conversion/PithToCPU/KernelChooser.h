@@ -11,16 +11,46 @@
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "pith/Codegen/CPU/Kernels.h"
 #include "pith/Conversion/PackedWeights.h"
+#include <optional>
+#include <string>
 
 namespace pith {
+
+/// What a choice has to know of a machine's kernels. Specifications are written as the CPU's; `finish` adds
+/// what else this machine's kernels ask.
+class KernelFamily {
+public:
+  virtual ~KernelFamily() = default;
+  /// Bytes that a launch needs beside its operands and results, for each row and once.
+  struct Scratch {
+    int64_t perRow = 0, fixed = 0;
+  };
+
+  /// Why there is no kernel for it; nothing where there is one.
+  virtual std::string lacks(const cpu::LinearLayout &weights) const = 0;
+  virtual std::string lacks(const cpu::AttentionSpec &spec) const = 0;
+  /// Whether a linear's kernel can normalize its rows so.
+  virtual bool normsInFront(cpu::Norm norm) const = 0;
+  virtual int64_t packedBytes(const cpu::LinearLayout &weights) const = 0;
+  /// Nothing: such launches have no operand for it.
+  virtual std::optional<Scratch> scratch(const cpu::LinearSpec &spec) const = 0;
+  virtual std::optional<Scratch> scratch(const cpu::AttentionSpec &spec) const = 0;
+  virtual mlir::DictionaryAttr finish(mlir::DictionaryAttr spec) const = 0;
+  /// The same for a layout of packed weights.
+  virtual mlir::DictionaryAttr finishLayout(mlir::DictionaryAttr layout) const = 0;
+};
 
 /// Replaces operations by launches, one at a time. Each `choose…` says whether it did: an operation that no
 /// kernel covers stays, with a remark, and is lowered to plain loops later.
 class KernelChooser {
 public:
-  KernelChooser(mlir::ModuleOp module, const cpu::Machine &machine, bool exact)
-      : module(module), machine(machine), exact(exact), weights(module), symbols(module) {}
+  KernelChooser(mlir::ModuleOp module, const KernelFamily &family, bool exact)
+      : module(module), family(family), exact(exact), weights(module), symbols(module) {}
 
+  /// All operations of a function. `stateOnly`: only those that have no plain form.
+  void choose(mlir::func::FuncOp function, bool stateOnly);
+
+private:
   bool chooseLinear(LinearOp op);
   bool chooseEmbedding(EmbeddingOp op);
   bool chooseNorm(mlir::Operation *op);
@@ -29,7 +59,6 @@ public:
   bool chooseCacheAttention(CacheAttentionOp op);
   void chooseTap(TapOp op);
 
-private:
   struct Part {
     WeightOp weight;
     cpu::LinearLayout layout; // of this weight alone
@@ -50,14 +79,15 @@ private:
   PackedOp pack(llvm::ArrayRef<mlir::Attribute> sources, const cpu::LinearLayout &layout, bool kMajor);
   mlir::Value address(TensorBuilder &t, PackedOp packed);
   mlir::Value packVectors(TensorBuilder &t, mlir::Operation *user, llvm::ArrayRef<mlir::Attribute> names);
-  mlir::Value scratch(TensorBuilder &t, const cpu::LinearSpec &spec, mlir::OpFoldResult rows);
+  void scratch(TensorBuilder &t, Call &call, std::optional<KernelFamily::Scratch> bytes,
+               mlir::OpFoldResult rows);
   mlir::Operation::result_range launch(TensorBuilder &t, mlir::DictionaryAttr spec, const Call &call);
   mlir::Value rows2D(TensorBuilder &t, mlir::Value x);
   bool stay(mlir::Operation *op, const llvm::Twine &why);
   StateOp stateOf(mlir::Value cache);
 
   mlir::ModuleOp module;
-  const cpu::Machine &machine;
+  const KernelFamily &family;
   bool exact;
   PackedWeights weights;
   mlir::SymbolTable symbols;

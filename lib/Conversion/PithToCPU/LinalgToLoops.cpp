@@ -36,36 +36,46 @@ class LoopEmitter {
 public:
   LoopEmitter(OpBuilder &b, linalg::LinalgOp op) : b(b), op(op), loc(op.getLoc()) {}
 
-  void run(bool useTeam) {
+  /// `inTeam`: a thread takes whole rows. `onGrid`: a thread takes one element of the result, sums are formed
+  /// last.
+  void run(bool inTeam, bool onGrid) {
     ranges = op.createLoopRanges(b, loc);
     kinds = op.getIteratorTypesArray();
     unsigned loops = kinds.size(), parallel = 0;
-    while (parallel < loops && kinds[parallel] == utils::IteratorType::parallel)
+    for (unsigned i = 0; i < loops; ++i)
+      order.push_back(i);
+    indices.resize(loops);
+    if (onGrid)
+      std::stable_partition(order.begin(), order.end(), [&](unsigned i) { return isParallel(i); });
+    while (parallel < loops && isParallel(order[parallel]))
       ++parallel;
-    if (parallel == loops && parallel > 1)
+    if (!onGrid && parallel == loops && parallel > 1)
       --parallel;
     firstSum = loops;
-    while (firstSum > parallel && kinds[firstSum - 1] == utils::IteratorType::reduction)
+    while (firstSum > parallel && kinds[order[firstSum - 1]] == utils::IteratorType::reduction)
       --firstSum;
-    if (!useTeam || parallel == 0) {
+    if ((!inTeam && !onGrid) || parallel == 0) {
       nest(0, {});
       return;
     }
     SmallVector<Value> lower, upper, step;
     for (unsigned i = 0; i < parallel; ++i) {
-      lower.push_back(value(ranges[i].offset));
-      upper.push_back(value(ranges[i].size));
-      step.push_back(value(ranges[i].stride));
+      const Range &range = ranges[order[i]];
+      lower.push_back(value(range.offset));
+      upper.push_back(value(range.size));
+      step.push_back(value(range.stride));
     }
     scf::ParallelOp::create(b, loc, lower, upper, step, [&](OpBuilder &, Location, ValueRange ivs) {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(ivs.front().getParentBlock());
-      indices.assign(ivs.begin(), ivs.end());
+      for (auto [i, iv] : llvm::enumerate(ivs))
+        indices[order[i]] = iv;
       nest(parallel, {});
     });
   }
 
 private:
+  bool isParallel(unsigned i) const { return kinds[i] == utils::IteratorType::parallel; }
   Value value(OpFoldResult size) { return getValueOrCreateConstantIndexOp(b, loc, size); }
 
   SmallVector<Value> place(OpOperand &operand) {
@@ -84,7 +94,7 @@ private:
   bool isSum(OpOperand &output) {
     AffineMap map = op.getMatchingIndexingMap(&output);
     for (unsigned i = firstSum; i < kinds.size(); ++i)
-      if (map.isFunctionOfDim(i))
+      if (map.isFunctionOfDim(order[i]))
         return false;
     return firstSum < kinds.size();
   }
@@ -96,19 +106,15 @@ private:
     bool opensSums = depth == firstSum;
     if (opensSums)
       for (OpOperand &output : op.getDpsInitsMutable())
-        if (isSum(output)) {
-          indices.resize(kinds.size()); // places do not depend on those
+        if (isSum(output))
           sums.push_back(memref::LoadOp::create(b, loc, output.get(), place(output)));
-          indices.resize(depth);
-        }
-    auto loop = scf::ForOp::create(b, loc, value(ranges[depth].offset), value(ranges[depth].size),
-                                   value(ranges[depth].stride), sums);
+    const Range &range = ranges[order[depth]];
+    auto loop = scf::ForOp::create(b, loc, value(range.offset), value(range.size), value(range.stride), sums);
     {
       OpBuilder::InsertionGuard guard(b);
       b.setInsertionPointToStart(loop.getBody());
-      indices.push_back(loop.getInductionVar());
+      indices[order[depth]] = loop.getInductionVar();
       SmallVector<Value> next = nest(depth + 1, llvm::to_vector_of<Value>(loop.getRegionIterArgs()));
-      indices.pop_back();
       if (!sums.empty())
         scf::YieldOp::create(b, loc, next);
     }
@@ -117,11 +123,9 @@ private:
     SmallVector<Value> results(loop.getResults());
     if (opensSums) {
       unsigned next = 0;
-      indices.resize(kinds.size());
       for (OpOperand &output : op.getDpsInitsMutable())
         if (isSum(output))
           memref::StoreOp::create(b, loc, results[next++], output.get(), place(output));
-      indices.resize(depth);
     }
     return results;
   }
@@ -170,8 +174,9 @@ private:
   Location loc;
   SmallVector<Range> ranges;
   SmallVector<utils::IteratorType> kinds;
+  SmallVector<unsigned> order; // of the loops, outermost first
   SmallVector<Value> indices;
-  unsigned firstSum = 0;
+  unsigned firstSum = 0; // place in `order`
 };
 } // namespace
 
@@ -195,6 +200,7 @@ static void lowerCopy(memref::CopyOp op) {
 
 namespace {
 struct LinalgToTeamLoops : pith::impl::LinalgToTeamLoopsBase<LinalgToTeamLoops> {
+  using LinalgToTeamLoopsBase::LinalgToTeamLoopsBase;
   void runOnOperation() override {
     for (auto function : getOperation().getOps<func::FuncOp>()) {
       // Before copies look like other work: a loop that only copies is one thread's.
@@ -220,7 +226,8 @@ struct LinalgToTeamLoops : pith::impl::LinalgToTeamLoopsBase<LinalgToTeamLoops> 
           return signalPassFailure();
         }
         OpBuilder b(op);
-        LoopEmitter(b, op).run(/*useTeam=*/team.contains(op->getParentOp()));
+        bool inTeam = team.contains(op->getParentOp());
+        LoopEmitter(b, op).run(/*inTeam=*/inTeam, /*onGrid=*/inTeam && grid);
         op->erase();
       }
     }

@@ -70,8 +70,9 @@ bool pith::isTeamRegion(Operation *op) {
   bool writes = false;
   WalkResult result = op->walk([&](Operation *inner) {
     writes |= isa<memref::StoreOp, memref::CopyOp>(inner);
-    return isTeamCall(inner) || isa<linalg::LinalgOp, LaunchOp, ArgSortOp, scf::ParallelOp>(inner) ? WalkResult::interrupt()
-                                                                                       : WalkResult::advance();
+    return isTeamCall(inner) || isa<linalg::LinalgOp, LaunchOp, ArgSortOp, scf::ParallelOp>(inner)
+               ? WalkResult::interrupt()
+               : WalkResult::advance();
   });
   return result.wasInterrupted() || (writes && !op->use_empty());
 }
@@ -88,7 +89,8 @@ public:
     Value bytes = number(elementBytes(type.getElementType()));
     for (Value dim : dims)
       bytes = LLVM::MulOp::create(b, loc, bytes, dim);
-    Value data = callContext(b, loc, context, offsetof(pith_exec_context, allocate), pointer, {context, thread, bytes});
+    Value data = callContext(b, loc, context, offsetof(pith_exec_context, allocate), pointer,
+                             {context, thread, bytes});
     op.replaceAllUsesWith(describeBuffer(b, loc, type, data, dims));
   }
 

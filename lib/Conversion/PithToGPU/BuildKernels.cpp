@@ -42,6 +42,12 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     spec.input = element("input");
     spec.output = element("output");
     spec.rowTile = r.number("row_tile", 1);
+    if (spec.onMatrixUnit()) {
+      spec.product = element("product");
+      spec.parts = r.number("parts", 1);
+      spec.stages = r.number("stages", 2);
+      spec.warpGroups = r.flag("warp_groups");
+    }
     if (r.failed || refused(spec.check()))
       return {};
     return pith::gpu::getOrCreateLinear(module, spec);
@@ -49,6 +55,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
   if (kind == "norm") {
     pith::gpu::NormSpec spec;
     r.norm(spec);
+    spec.gather = r.flag("gather");
     spec.input = element("input");
     spec.output = element("output");
     return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateNorm(module, spec);
@@ -57,6 +64,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     pith::gpu::EmbeddingSpec spec;
     r.weights(spec.layout);
     spec.scale = r.real("scale");
+    spec.takesRows = r.flag("takes_rows");
     spec.output = element("output");
     if (r.failed || refused(spec.layout.check()))
       return {};

@@ -90,7 +90,7 @@ static LogicalResult wgmma(KernelLowering &k, Operation *op) {
     return op->emitOpError("has a type that the emulator does not know");
   uint64_t immediates = mma.getShape().getN() / 8 | *a << 6 | *b << 10 | *d << 14 |
                         uint64_t(mma.getLayoutA() == NVVM::MMALayout::col) << 19 |
-                        uint64_t(mma.getLayoutB() == NVVM::MMALayout::col) << 20 |
+                        uint64_t(mma.getLayoutB() == NVVM::MMALayout::row) << 20 |
                         uint64_t(mma.getScaleA() == NVVM::WGMMAScaleIn::neg) << 21 |
                         uint64_t(mma.getScaleB() == NVVM::WGMMAScaleIn::neg) << 22;
   Value counts = k.i32Constant(mma.getScaleD() == NVVM::WGMMAScaleOut::one);

@@ -40,3 +40,17 @@ func.func private @text() attributes {pith.kernel = "norm"}
 func.func private @condition() attributes {pith.kernel = {
   kind = "attention", element = "f16", kv_heads = 4, head_dim = 64, value_dim = 64, layer_offset = 0, heads = 4,
   scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, condition, input = "f32", output = "f32"}}
+
+// -----
+
+// expected-error @below {{no kernel for bf16 weights in products of f16}}
+func.func private @product() attributes {pith.kernel = {
+  kind = "linear", format = "bf16", n = 64, k = 96, block = 0, norm = "none", epsilon = 0.0 : f32, activation = "none",
+  input = "f32", output = "f32", row_tile = 64, product = "f16", parts = 1, stages = 2}}
+
+// -----
+
+// expected-error @below {{the kernel needs 98304 bytes of shared memory; hip:gfx942 has 65536}}
+func.func private @stages() attributes {pith.kernel = {
+  kind = "linear", format = "f16", n = 4096, k = 4096, block = 0, norm = "none", epsilon = 0.0 : f32, activation = "none",
+  input = "f32", output = "f32", row_tile = 128, product = "f16", parts = 1, stages = 3}}

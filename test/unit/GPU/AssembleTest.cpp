@@ -98,6 +98,8 @@ TEST_P(Assemble, AllKernels) {
   }
   for (const NamedKernel &kernel : allKernels()) {
     SCOPED_TRACE(kernel.name);
+    if (kernel.warpGroups && !machine.wgmma)
+      continue;
     mlir::gpu::GPUModuleOp kernels = build(kernel);
     int64_t shared = 0;
     kernels.walk([&](mlir::gpu::GPUFuncOp function) {

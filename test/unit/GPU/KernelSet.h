@@ -17,7 +17,8 @@ namespace pith::gpu::test {
 struct NamedKernel {
   std::string name; // short, for the table of what kernels take
   std::function<void(mlir::gpu::GPUModuleOp)> build;
-  bool hot; // runs for every token: must not spill
+  bool hot;                // runs for every token: must not spill
+  bool warpGroups = false; // for chips that have them
 };
 
 inline LinearSpec linearOf(WeightFormat format, int64_t n, int64_t k, int64_t rowTile) {
@@ -55,6 +56,34 @@ inline std::vector<NamedKernel> allKernels() {
   small.bias = small.residual = true;
   small.activation = Activation::Gelu;
   linear("linear-int4-250x100", small);
+
+  auto tile = [&](std::string name, LinearSpec spec, int64_t rows, Element product = Element::F16,
+                  int64_t parts = 1) {
+    spec.rowTile = rows;
+    spec.product = product;
+    spec.parts = parts;
+    linear(name, spec);
+  };
+  LinearSpec halves = linearOf(WeightFormat::F16, 8192, 8192, 128);
+  halves.input = halves.output = Element::F16;
+  tile("tile-f16-8192x8192-r128", halves, 128);
+  tile("tile-f16-8192x8192-r128-f32", linearOf(WeightFormat::F16, 8192, 8192, 128), 128);
+  tile("tile-f16-4096x4096-r32-exact", linearOf(WeightFormat::F16, 4096, 4096, 64), 32, Element::BF16, 3);
+  for (int64_t rows : {16, 64, 128})
+    tile("tile-int4-8192x8192-r" + std::to_string(rows), linearOf(WeightFormat::Int4, 8192, 8192, rows),
+         rows);
+  for (int64_t rows : {128, 256}) {
+    LinearSpec group = halves;
+    group.rowTile = rows;
+    group.warpGroups = true;
+    group.stages = 4;
+    if (rows == 128)
+      group.input = Element::F32;
+    linear("wgmma-f16-8192x8192-r" + std::to_string(rows), group);
+    all.back().warpGroups = true;
+  }
+  tile("tile-int8-4096x4096-r64-exact", linearOf(WeightFormat::Int8, 4096, 4096, 64), 64, Element::BF16, 3);
+  tile("tile-int4-rms-glu-r32", mlp, 32);
 
   auto norm = [&](std::string name, Norm kind, int64_t k, int64_t heads, bool bias, Element output) {
     NormSpec spec;

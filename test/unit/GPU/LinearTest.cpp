@@ -4,22 +4,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "../CPU/LinearReference.h"
-#include "EmulatedSet.h"
+#include "EmulatedLinear.h"
 #include "gtest/gtest.h"
 
 using namespace pith::gpu;
 using namespace pith::gpu::test;
-using pith::test::DeviceBuffer;
 
 namespace {
-struct Case {
-  const char *name;
-  LinearSpec spec;
-  int64_t rows;
-  bool kMajor = false;
-};
-
 LinearSpec specOf(WeightFormat format, int64_t n, int64_t k, int64_t block, int64_t rowTile) {
   LinearSpec spec;
   spec.layout.format = format;
@@ -30,8 +21,8 @@ LinearSpec specOf(WeightFormat format, int64_t n, int64_t k, int64_t block, int6
   return spec;
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> all;
+std::vector<LinearCase> cases() {
+  std::vector<LinearCase> all;
   all.push_back({"f32", specOf(WeightFormat::F32, 48, 256, 0, 1), 1});
   all.push_back({"f32-odd", specOf(WeightFormat::F32, 33, 37, 0, 2), 3, true});
   all.push_back({"f16", specOf(WeightFormat::F16, 64, 512, 0, 1), 2});
@@ -42,7 +33,7 @@ std::vector<Case> cases() {
   all.push_back({"int4-row", specOf(WeightFormat::Int4, 32, 512, 0, 1), 1});
   all.push_back({"int4-128", specOf(WeightFormat::Int4, 32, 1280, 128, 2), 3});
   all.push_back({"int4-16", specOf(WeightFormat::Int4, 32, 1000, 16, 1), 1});
-  Case zeros{"int4-zeros", specOf(WeightFormat::Int4, 50, 416, 32, 1), 2};
+  LinearCase zeros{"int4-zeros", specOf(WeightFormat::Int4, 50, 416, 32, 1), 2};
   zeros.spec.layout.zeroPoints = true;
   all.push_back(zeros);
   zeros.name = "int8-row-zeros";
@@ -50,7 +41,7 @@ std::vector<Case> cases() {
   zeros.spec.layout.block = 0;
   zeros.spec.layout.wideScales = true;
   all.push_back(zeros);
-  Case mlp{"int4-mlp", specOf(WeightFormat::Int4, 80, 704, 64, 2), 3};
+  LinearCase mlp{"int4-mlp", specOf(WeightFormat::Int4, 80, 704, 64, 2), 3};
   mlp.spec.layout.glu = true;
   mlp.spec.norm = Norm::RMS;
   mlp.spec.normEpsilon = 1e-5f;
@@ -58,7 +49,7 @@ std::vector<Case> cases() {
   mlp.spec.activation = Activation::Silu;
   mlp.spec.residual = true;
   all.push_back(mlp);
-  Case half{"f16-norm-half", specOf(WeightFormat::F16, 96, 256, 0, 1), 2};
+  LinearCase half{"f16-norm-half", specOf(WeightFormat::F16, 96, 256, 0, 1), 2};
   half.spec.norm = Norm::RMS;
   half.spec.normEpsilon = 1e-5f;
   half.spec.input = Element::F16;
@@ -70,73 +61,18 @@ std::vector<Case> cases() {
   return all;
 }
 
-/// The same layer for the CPU, whose tests have data and reference.
-pith::cpu::LinearSpec cpuSpec(const LinearSpec &spec) {
-  pith::cpu::LinearSpec result;
-  static_cast<pith::kernels::LinearFusion &>(result) = spec;
-  static_cast<pith::kernels::LinearWeights &>(result.layout) = spec.layout;
-  return result;
-}
-
-std::vector<uint8_t> pack(const LinearLayout &layout, const pith::test::LinearData &data) {
-  std::vector<uint8_t> packed(size_t(layout.sizeBytes()), 0xcd);
-  int64_t half = layout.panels() / 2;
-  packLinear(layout, data.views, 0, half, packed.data());
-  packLinear(layout, data.views, half, layout.panels() - half, packed.data() + half * layout.panelBytes());
-  return packed;
-}
-
 class Linear : public testing::TestWithParam<std::string> {};
 } // namespace
 
 TEST_P(Linear, EqualsReference) {
-  for (const Case &c : cases()) {
+  for (const LinearCase &c : cases()) {
     SCOPED_TRACE(c.name);
-    const LinearLayout &layout = c.spec.layout;
-    ASSERT_FALSE(bool(c.spec.check()));
-    int64_t columns = layout.n / (layout.glu ? 2 : 1);
-    std::vector<int64_t> parts =
-        layout.glu ? std::vector<int64_t>{columns, columns} : std::vector<int64_t>{layout.n - 5, 5};
-    pith::test::LinearData data(cpuSpec(c.spec), parts, c.kMajor, 7);
-    EmulatedSet set(GetParam());
-    size_t kernel = set.add([&](mlir::gpu::GPUModuleOp m) { return getOrCreateLinear(m, c.spec); });
-    ASSERT_EQ(set.compile(), "");
-
-    // What the kernel reads: already rounded.
-    std::vector<uint8_t> xBytes = toElements(randomFloats(size_t(c.rows * layout.k), 11), c.spec.input);
-    std::vector<float> x;
-    for (size_t i = 0; i < size_t(c.rows * layout.k); ++i)
-      x.push_back(fromElement(xBytes.data(), c.spec.input, i));
-    std::vector<float> before = randomFloats(size_t(c.rows * columns), 13);
-    auto xBuffer = set.emulated.buffer(xBytes), weights = set.emulated.buffer(pack(layout, data));
-    auto out = set.buffer(before, c.spec.output);
-    auto copy = [&](auto &values) { return set.buffer(std::vector<float>(values.begin(), values.end())); };
-    auto scale = copy(data.normScale), bias = copy(data.bias);
-    std::vector<pith::test::KernelArgument> arguments = {xBuffer, weights, out};
-    if (c.spec.norm != Norm::None)
-      arguments.push_back(scale);
-    if (c.spec.bias)
-      arguments.push_back(bias);
-    if (c.spec.residual)
-      arguments.push_back(out);
-    set.emulated.device.options.seed = 3;
-    ASSERT_EQ(set.launch(kernel, arguments, {int32_t(c.rows)}), "");
-
-    std::vector<uint8_t> result = out.read();
-    for (int64_t row = 0; row < c.rows; ++row)
-      for (int64_t column = 0; column < columns; ++column) {
-        size_t i = size_t(row * columns + column);
-        pith::test::Expected want =
-            data.expected(x.data() + row * layout.k, c.spec.residual ? before[i] : 0, column, false);
-        double tolerance = want.tolerance + std::fabs(want.value) * roundingOf(c.spec.output);
-        ASSERT_NEAR(fromElement(result.data(), c.spec.output, i), want.value, tolerance)
-            << "row " << row << " column " << column;
-      }
+    expectLinear(GetParam(), c, 0);
   }
 }
 
 TEST_P(Linear, EmbeddingEqualsReference) {
-  for (const Case &c : cases()) {
+  for (const LinearCase &c : cases()) {
     SCOPED_TRACE(c.name);
     if (c.spec.layout.glu)
       continue;

@@ -28,6 +28,8 @@
 
 namespace pith::gpu {
 
+struct Machine;
+
 using kernels::Activation;
 using kernels::CacheLayout;
 using kernels::Element;
@@ -67,27 +69,42 @@ void packLinear(const LinearLayout &layout, llvm::ArrayRef<WeightView> parts, in
 ///
 ///   @linear(%x, %weights, %out, [%normScale], [%bias], [%residual], %rows)
 ///
-/// For few rows: weights stream once for every `rowTile` rows, each product in f32. residual may be out itself.
+/// A launch chooses a form by its rows; residual may be out itself. rowTile 1, 2, 4 or 8: weights stream once for every
+/// `rowTile` rows, each product in f32. rowTile 16, 32, 64 or 128: on matrix units, a block for as many rows (16: weights
+/// stream once as well). There activations are `parts` numbers of `product` elements whose sum they are, and so are weights
+/// that an element does not hold: 1 rounds ("balanced"); 3 of bf16 are f32's 24 bits ("exact", for all formats); 2 of f16
+/// are 22 bits, for activations about 1.
 struct LinearSpec : kernels::LinearFusion {
   LinearLayout layout;
   Element input = Element::F32, output = Element::F32;  // of x; of out and residual
-  int64_t rowTile = 1;                                  // 1, 2, 4 or 8
+  int64_t rowTile = 1;
+  Element product = Element::F16;
+  int64_t parts = 1;
+  int64_t stages = 2;                                   // of K in shared memory; stagesFor()
+  bool warpGroups = false; // sm_90a only: wgmma; rowTile 128 or 256, at least 3 stages, weights of the product's element
+  bool onMatrixUnit() const { return rowTile > 8; }
+  /// The stages that suit all of these chips.
+  int64_t stagesFor(llvm::ArrayRef<Machine> machines) const;
   /// An error for what has no kernel.
   llvm::Error check() const;
 };
 mlir::gpu::GPUFuncOp getOrCreateLinear(mlir::gpu::GPUModuleOp module, const LinearSpec &);
 
-/// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%tokens (i32), %weights, %out, %rows)
+/// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%tokens (i32), %weights, %out, [%given], %rows)
+/// With `takesRows`, given[m] is an address of f32 to take instead, or null.
 struct EmbeddingSpec {
   LinearLayout layout;
   float scale = 1;
+  bool takesRows = false;
   Element output = Element::F32;
 };
 mlir::gpu::GPUFuncOp getOrCreateEmbedding(mlir::gpu::GPUModuleOp module, const EmbeddingSpec &);
 
 /// out[m, h, :] = norm(x[m, h, :]) for each of `heads` groups of `k` columns. out may be x.
-///   @norm(%x, %scale, [%bias], %out, %rows, %ldx)      out: dense. ldx in elements.
+///   @norm(%x, [%scale], [%bias], %out, [%rowIndex], %rows, %ldx)      out: dense. ldx in elements.
+/// With `gather`, row m of out comes from row rowIndex[m] (i32) of x. Without a norm there is no scale: a copy.
 struct NormSpec : kernels::NormSpec {
+  bool gather = false;
   Element input = Element::F32, output = Element::F32;
 };
 mlir::gpu::GPUFuncOp getOrCreateNorm(mlir::gpu::GPUModuleOp module, const NormSpec &);

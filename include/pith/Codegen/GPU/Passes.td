@@ -13,8 +13,8 @@ include "mlir/Pass/PassBase.td"
 def SplitGPU : Pass<"pith-split-gpu", "::mlir::gpu::GPUModuleOp"> {
   let summary = "from neutral GPU kernels to one vendor's operations";
   let description = [{
-    Kernels are the same IR for all chips up to here. Exchanges between lanes become `nvvm` or `rocdl` operations, as the
-    chip has them.
+    Kernels are the same IR for all chips up to here. Exchanges between lanes, products of matrix units and copies
+    (`tile`) become `nvvm` or `rocdl` operations, as the chip has them.
 
     ```mlir
     %s, %valid = gpu.shuffle xor %v, %c16, %c32 : f32
@@ -28,7 +28,7 @@ def SplitGPU : Pass<"pith-split-gpu", "::mlir::gpu::GPUModuleOp"> {
   }];
   let options = [Option<"target", "target", "std::string", "\"\"", "one chip: 'cuda:sm_80', 'hip:gfx942', …">];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::LLVM::LLVMDialect", "::mlir::NVVM::NVVMDialect",
-                           "::mlir::ROCDL::ROCDLDialect"];
+                           "::mlir::ROCDL::ROCDLDialect", "::mlir::scf::SCFDialect", "::mlir::vector::VectorDialect", "::pith::tile::TileDialect"];
 }
 
 #endif // PITH_CODEGEN_GPU_PASSES_TD
