@@ -106,7 +106,8 @@ private:
 
   bool fits(mlir::gpu::GPUFuncOp form) {
     int64_t bytes = form->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr).getInt();
-    return llvm::all_of(machines, [&](const pith::gpu::Machine &machine) { return bytes <= machine.sharedBytes; });
+    return llvm::all_of(machines,
+                        [&](const pith::gpu::Machine &machine) { return bytes <= machine.sharedBytes; });
   }
 
   /// Few rows stream the weights once, in f32; more go through matrix units, whose sums have another order:
