@@ -204,6 +204,7 @@ Status Module::place(const std::shared_ptr<device::Device> &device, device::Stre
       madvise(const_cast<uint8_t *>(weightData) + at, bytes, MADV_DONTNEED);
   }
   PITH_TRY(stream.synchronize());
+  stream.trim();
   places.push_back(made);
   out = std::move(made);
   return {};

@@ -81,11 +81,11 @@ public:
   virtual Status endRecording(std::unique_ptr<Recording> &recording) = 0;
   virtual Status replay(Recording &recording) = 0;
 
-  /// Gives back memory that is kept between uploads.
+  /// Waits, and gives back memory that is kept between uploads.
   virtual void trim() noexcept = 0;
 };
 
-class Device : public std::enable_shared_from_this<Device> {
+class Device {
 public:
   virtual ~Device() = default;
   Device(const Device &) = delete;

@@ -120,8 +120,7 @@ std::string describeKernel(const pith_exec_kernel &kernel) {
 Status DriverDevice::load(const pith_exec_table &table, std::unique_ptr<Kernels> &kernels) {
   const pith_exec_image *image = nullptr;
   PITH_TRY(chooseImage(table, *this, architecture, image));
-  auto loaded = std::make_unique<DriverKernels>(
-      std::static_pointer_cast<const DriverDevice>(shared_from_this()), table);
+  auto loaded = std::make_unique<DriverKernels>(*this, table);
   PITH_TRY(loaded->load(*image));
   kernels = std::move(loaded);
   return {};
@@ -133,44 +132,44 @@ Status DriverKernels::loadModule(const pith_exec_image &image) {
   const std::string what = "loading the kernels for " + quoteName(image.target ? image.target : "?");
   const bool isText = image.format == PITH_EXEC_IMAGE_PTX;
   if (!isText)
-    return owner->check(owner->call().moduleLoad(&module, image.data, 0, nullptr, nullptr), what.c_str());
+    return owner.check(owner.call().moduleLoad(&module, image.data, 0, nullptr, nullptr), what.c_str());
   std::vector<char> log(8192);
   int options[] = {errorLog, errorLogBytes};
   void *values[] = {log.data(), reinterpret_cast<void *>(log.size() - 1)};
-  const DriverResult result = owner->call().moduleLoad(&module, image.data, 2, options, values);
+  const DriverResult result = owner.call().moduleLoad(&module, image.data, 2, options, values);
   if (!result)
     return {};
   std::string text = log.data();
   std::replace(text.begin(), text.end(), '\n', ' ');
-  const Status status = owner->error(result, what);
+  const Status status = owner.error(result, what);
   return text.empty() ? status : Status(status.code(), status.message() + ": " + text);
 }
 
 Status DriverKernels::load(const pith_exec_image &image) {
-  const DriverDevice::Current current(*owner);
+  const DriverDevice::Current current(owner);
   PITH_TRY(loadModule(image));
   for (uint32_t i = 0; i < count(); ++i) {
     Handle function = nullptr;
-    if (const DriverResult result = owner->call().moduleFunction(&function, module, kernel(i).name))
-      return owner->error(result, "finding the " + describeKernel(kernel(i)));
+    if (const DriverResult result = owner.call().moduleFunction(&function, module, kernel(i).name))
+      return owner.error(result, "finding the " + describeKernel(kernel(i)));
     // More than every chip has is to be asked for.
     constexpr int dynamicSharedAttribute = 8;
-    constexpr uint32_t plain = 16 * 1024;                      // leaves room for the kernel's own variables
-    const auto setAttribute = owner->call().functionAttribute; // CUDA's
+    constexpr uint32_t plain = 16 * 1024;                     // leaves room for the kernel's own variables
+    const auto setAttribute = owner.call().functionAttribute; // CUDA's
     const int shared = int(kernel(i).shared_bytes);
     if (setAttribute && kernel(i).shared_bytes > plain)
       if (const DriverResult result = setAttribute(function, dynamicSharedAttribute, shared))
-        return owner->error(result, std::to_string(shared) + " bytes of shared memory for the " +
-                                        describeKernel(kernel(i)));
+        return owner.error(result, std::to_string(shared) + " bytes of shared memory for the " +
+                                       describeKernel(kernel(i)));
     functions.push_back(function);
   }
   return {};
 }
 
 DriverKernels::~DriverKernels() {
-  const DriverDevice::Current current(*owner);
+  const DriverDevice::Current current(owner);
   if (module)
-    (void)owner->call().moduleUnload(module);
+    (void)owner.call().moduleUnload(module);
 }
 
 Status DriverDevice::makeStream(const std::shared_ptr<Team> &, std::unique_ptr<Stream> &stream) {

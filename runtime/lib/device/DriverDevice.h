@@ -85,15 +85,15 @@ private:
 /// The functions of a loaded image, by number.
 class DriverKernels final : public Kernels {
 public:
-  DriverKernels(std::shared_ptr<const DriverDevice> on, const pith_exec_table &table)
-      : Kernels(table), owner(std::move(on)) {}
+  /// The device must outlive them.
+  DriverKernels(const DriverDevice &on, const pith_exec_table &table) : Kernels(table), owner(on) {}
   ~DriverKernels() override;
   Status load(const pith_exec_image &image);
   Handle function(uint32_t number) const { return functions[number]; }
 
 private:
   Status loadModule(const pith_exec_image &image);
-  const std::shared_ptr<const DriverDevice> owner;
+  const DriverDevice &owner;
   Handle module = nullptr;
   std::vector<Handle> functions;
 };

@@ -111,9 +111,11 @@ Status DriverStream::fill(void *to, uint8_t value, uint64_t bytes) {
 
 void DriverStream::trim() noexcept {
   const DriverDevice::Current current(owner);
-  for (Staging &buffer : staging)
-    if (wait(buffer).ok())
-      buffer.memory.release();
+  (void)call.streamSynchronize(stream); // what failed says so again
+  for (Staging &buffer : staging) {
+    buffer.busy = false;
+    buffer.memory.release();
+  }
 }
 
 // ---- Launches

@@ -4,21 +4,13 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
-#include "FakeDriver.h"
-extern "C" {
-#include "FakeKernels.h"
-}
+#include "FakeMachine.h"
 
-#include <csetjmp>
 #include <cstdlib>
 #include <cstring>
-#include <deque>
 #include <functional>
-#include <map>
-#include <memory>
 #include <mutex>
 #include <string>
-#include <sys/mman.h>
 #include <utility>
 #include <vector>
 
@@ -32,7 +24,7 @@ extern "C" {
 #define TEXT(name) TEXT_(name)
 #define PUBLIC extern "C" __attribute__((visibility("default")))
 
-using pith::test::FakeDriver;
+using namespace pith::test;
 
 extern "C" {
 __attribute__((visibility("default"))) FakeDriver fake_driver = {};
@@ -40,20 +32,6 @@ __attribute__((visibility("default"))) FakeDriver fake_driver = {};
 
 namespace {
 
-enum {
-  Invalid = 1,
-  OutOfMemory = 2,
-  NoDevice = 100,
-  BadDevice = 101,
-  BadContext = 201,
-  NoBinary = 209,
-  BadText = 218,
-  BadHandle = 400,
-  NotFound = 500,
-  BadAddress = 700,
-  LaunchFailed = 719,
-  NotInCapture = 900
-};
 constexpr struct {
   int code;
   const char *cuda, *hip, *text;
@@ -91,62 +69,6 @@ bool strikes(const char *name) {
   if (strikes(name))                                                                                         \
   return fake_driver.failure
 
-// ---- Devices and memory
-
-constexpr int mostDevices = 4;
-constexpr size_t arenaBytes = size_t(1) << 28;
-
-/// Memory of all devices. Out of the host's reach but while work is done.
-struct Arena {
-  uint8_t *base = static_cast<uint8_t *>(
-      mmap(nullptr, arenaBytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  struct Block {
-    size_t bytes, room;
-    int device;
-  };
-  std::map<uint8_t *, Block> blocks;
-  uint64_t used[mostDevices] = {};
-
-  uint8_t *take(size_t bytes, int device) {
-    const size_t room = (bytes + 4096 + 255) & ~size_t(255); // a gap behind each
-    uint8_t *at = base;
-    for (const auto &[begin, block] : blocks) {
-      if (size_t(begin - at) >= room)
-        break;
-      at = begin + block.room;
-    }
-    if (at + room > base + arenaBytes || used[device] + bytes > fake_driver.memoryBytes)
-      return nullptr;
-    blocks[at] = {bytes, room, device};
-    used[device] += bytes;
-    return at;
-  }
-  bool contains(const void *address, size_t bytes) const {
-    const auto *at = static_cast<const uint8_t *>(address);
-    auto after = blocks.upper_bound(const_cast<uint8_t *>(at));
-    if (after == blocks.begin())
-      return false;
-    const auto &[begin, block] = *--after;
-    return size_t(at - begin) <= block.bytes && bytes <= block.bytes - size_t(at - begin);
-  }
-  size_t usedBytes() const {
-    if (blocks.empty())
-      return 0;
-    const auto &[begin, block] = *blocks.rbegin();
-    return (size_t(begin - base) + block.room + 4095) & ~size_t(4095);
-  }
-  void open() { mprotect(base, usedBytes(), PROT_READ | PROT_WRITE); }
-  void close() { mprotect(base, usedBytes(), PROT_NONE); }
-};
-Arena &arena() {
-  static Arena *made = new Arena;
-  return *made;
-}
-std::map<void *, size_t> &hostBlocks() {
-  static auto *made = new std::map<void *, size_t>;
-  return *made;
-}
-
 thread_local std::vector<int> current = {
 #ifdef FAKE_HIP
     0
@@ -157,78 +79,6 @@ int currentDevice() { return current.empty() ? -1 : current.back(); }
   ENTER(name);                                                                                               \
   if (currentDevice() < 0)                                                                                   \
   return BadContext
-
-// ---- Work
-
-struct Module {
-  int device;
-};
-struct Function {
-  const pith_emu_kernel *kernel;
-  int device;
-};
-struct Launch {
-  Function function;
-  unsigned grid[3], block[3];
-  std::vector<uint64_t> arguments;
-};
-using Graph = std::vector<Launch>;
-struct Stream {
-  int device;
-  std::deque<std::function<int()>> work;
-  uint64_t done = 0; // pieces of work since the beginning
-  Graph *capture = nullptr;
-  int failed = 0; // what the next wait says, and all after it
-};
-struct Event {
-  Stream *stream = nullptr;
-  uint64_t at = 0;
-};
-std::vector<Stream *> &streams() {
-  static auto *made = new std::vector<Stream *>;
-  return *made;
-}
-
-int drain(Stream &stream, uint64_t until = UINT64_MAX) {
-  if (stream.work.empty())
-    return std::exchange(stream.failed, 0);
-  arena().open();
-  while (!stream.work.empty() && stream.done < until) {
-    if (!stream.failed)
-      stream.failed = stream.work.front()();
-    stream.work.pop_front();
-    ++stream.done;
-  }
-  arena().close();
-  return std::exchange(stream.failed, 0); // a real context is lost; here the test goes on
-}
-
-jmp_buf wrongAccess;
-
-void access(pith_emu_thread *, const void *address, uint32_t bytes, uint32_t how, uint32_t) {
-  const bool aligned = reinterpret_cast<uintptr_t>(address) % (how & 0xffff) == 0;
-  if (!aligned || !arena().contains(address, bytes))
-    longjmp(wrongAccess, 1);
-}
-
-int runKernel(const Launch &launch) {
-  static const pith_emu_calls calls = {access, nullptr};
-  if (!std::strcmp(launch.function.kernel->name, fake_driver.faulty))
-    return BadAddress;
-  std::vector<const void *> arguments;
-  for (const uint64_t &argument : launch.arguments)
-    arguments.push_back(&argument);
-  pith_emu_thread thread = {};
-  thread.calls = &calls;
-  std::memcpy(thread.grid_size, launch.grid, sizeof thread.grid_size);
-  std::memcpy(thread.block_size, launch.block, sizeof thread.block_size);
-  if (setjmp(wrongAccess))
-    return BadAddress;
-  for (thread.block[0] = 0; thread.block[0] < launch.grid[0]; ++thread.block[0])
-    for (thread.thread[0] = 0; thread.thread[0] < launch.block[0]; ++thread.thread[0])
-      launch.function.kernel->entry(&thread, arguments.data());
-  return 0;
-}
 
 int enqueue(Stream *stream, std::function<int()> work) {
   if (stream->capture)
