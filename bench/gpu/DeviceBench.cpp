@@ -50,14 +50,15 @@ class Report {
 public:
   void add(const char *name, double value, const char *unit) { figures.push_back({name, unit, value}); }
   void print(const Options &options, const std::string &device) const {
+    const std::string name = options.model.substr(options.model.rfind('/') + 1);
     if (!options.json) {
-      std::printf("%s on %s:", options.model.c_str(), device.c_str());
+      std::printf("%s on %s:", name.c_str(), device.c_str());
       for (const Figure &f : figures)
         std::printf("  %s %.4g %s", f.name, f.value, f.unit);
       std::printf("\n");
       return;
     }
-    std::printf("{\"model\": \"%s\", \"device\": \"%s\"", options.model.c_str(), device.c_str());
+    std::printf("{\"model\": \"%s\", \"device\": \"%s\"", name.c_str(), device.c_str());
     for (const Figure &f : figures)
       std::printf(", \"%s (%s)\": %.6g", f.name, f.unit, f.value);
     std::printf("}\n");
