@@ -248,6 +248,7 @@ bool Compilation::run() {
         return error(llvm::toString(taken.takeError()));
       contents = std::move(*taken);
       contents->device = device.name();
+      contents->stripped = options.stripped;
       if (isKernelFormat(options.text)) {
         llvm::Expected<std::string> code = emitKernels(*module, device, options.text);
         if (!code)

@@ -52,6 +52,8 @@ static cl::opt<bool> check("check", cl::sub(sub),
 static cl::opt<bool> invokeOnly("invoke-only", cl::sub(sub),
                                 cl::desc("keep only the exported graph, no step entry"));
 static cl::opt<std::string> saveIR("save-ir", cl::sub(sub), cl::desc("folder for the IR after every phase"));
+static cl::opt<bool> stripped("stripped", cl::sub(sub),
+                              cl::desc("leave the weights out: a file for benchmarks that fill in others (bench/gpu)"));
 static cl::list<std::string> skipPasses("skip-pass", cl::sub(sub), cl::CommaSeparated,
                                         cl::desc("passes not to run, by argument"));
 static cl::opt<unsigned> maxRows("max-rows", cl::sub(sub), cl::init(512),
@@ -138,6 +140,7 @@ static int run() {
   options.report = report;
   options.reference = reference;
   options.invokeOnly = invokeOnly;
+  options.stripped = stripped;
   options.saveIR = saveIR;
   options.skipPasses.assign(skipPasses.begin(), skipPasses.end());
   options.maxRows = maxRows;

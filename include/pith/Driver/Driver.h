@@ -55,6 +55,7 @@ struct CompileOptions {
   std::string cacheElement = "auto";
   bool check = false;             ///< only import, to say everything that stands in the way; writes no file
   Expose expose = Expose::None;   ///< after the phase raise
+  bool stripped = false;          ///< leave the weights out of the package, for bench/gpu to fill in
   bool invokeOnly = false;        ///< do not derive a step entry
   std::function<void(llvm::StringRef phase)> progress; ///< called as each phase begins; may be empty
 };

@@ -88,10 +88,9 @@ private:
     return success(only);
   }
 
-  /// The kernel for up to so many rows at once.
-  mlir::gpu::GPUFuncOp linearForm(int64_t tile) {
-    if (tile <= 8)
-      return kernel({{"row_tile", integer(tile)}});
+  /// The kernel for so many rows at once on the matrix unit; null where the unit has no form for the weights
+  /// or the block's shared memory is too small.
+  mlir::gpu::GPUFuncOp matrixForm(int64_t tile, bool warpGroups = false) {
     pith::gpu::LinearSpec shape;
     kernels::Reader reader(spec, [&] { return host.emitError(); });
     reader.weights(shape.layout);
@@ -99,18 +98,32 @@ private:
     shape.product = reader.choice<pith::gpu::Element>("product", kernels::elementNames);
     shape.parts = reader.number("parts", 1);
     shape.rowTile = tile;
+    shape.warpGroups = warpGroups;
     if (reader.failed)
       return {};
-    return kernel({{"row_tile", integer(tile)}, {"stages", integer(shape.stagesFor(machines))}});
+    shape.stages = shape.stagesFor(machines);
+    if (llvm::Error none = shape.check()) {
+      llvm::consumeError(std::move(none));
+      return {};
+    }
+    mlir::gpu::GPUFuncOp form = kernel({{"row_tile", integer(tile)},
+                                        {"stages", integer(shape.stages)},
+                                        {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()}});
+    if (!form || fits(form))
+      return form;
+    form.erase(); // the newest, so that no other's number changes
+    return {};
   }
 
   bool fits(mlir::gpu::GPUFuncOp form) {
     int64_t bytes = form->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr).getInt();
-    return llvm::all_of(machines, [&](const pith::gpu::Machine &machine) { return bytes <= machine.sharedBytes; });
+    return llvm::all_of(machines,
+                        [&](const pith::gpu::Machine &machine) { return bytes <= machine.sharedBytes; });
   }
 
   /// Few rows stream the weights once, in f32; more go through matrix units, whose sums have another order:
-  /// where a row's sums must not depend on the others, rows stay few.
+  /// where a row's sums must not depend on the others, rows stay few. Every form is one more kernel to
+  /// compile: there are as few as keep a step's cost near its rows.
   LogicalResult linear() {
     Value rows = arguments.back();
     Value flags = go.field(offsetof(pith_exec_context, flags), go.i32);
@@ -118,38 +131,33 @@ private:
     Value fixedOrder =
         arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, arith::AndIOp::create(b, loc, flags, bit),
                               arith::ConstantIntOp::create(b, loc, 0, 32));
-    auto choose = [&](int64_t tile, Value condition, bool last) {
-      mlir::gpu::GPUFuncOp form = linearForm(tile);
-      if (!form)
-        return false;
-      if (last) {
-        go.launch(form, arguments);
-        return true;
-      }
+    auto upTo = [&](int64_t tile) -> Value {
+      return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, go.constant(tile));
+    };
+    auto choose = [&](Value condition, mlir::gpu::GPUFuncOp form) {
       auto choice = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/true);
       b.setInsertionPointToStart(choice.thenBlock());
       go.launch(form, arguments);
       b.setInsertionPointToStart(choice.elseBlock());
-      return true;
     };
-    auto upTo = [&](int64_t tile) -> Value {
-      return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, go.constant(tile));
-    };
-    // Every form is one more kernel to compile: there are as few as keep a step's cost near its rows.
-    if (!choose(1, upTo(1), false) || !choose(4, arith::OrIOp::create(b, loc, fixedOrder, upTo(4)), false) ||
-        !choose(16, upTo(16), false))
+    mlir::gpu::GPUFuncOp one = kernel({{"row_tile", integer(1)}}), four = kernel({{"row_tile", integer(4)}});
+    if (!one || !four)
       return failure();
-    for (int64_t tile : {128, 64, 32}) {
-      mlir::gpu::GPUFuncOp form = linearForm(tile);
-      if (!form)
-        return failure();
-      if (fits(form)) {
-        go.launch(form, arguments);
-        return success();
-      }
-      form.erase(); // the newest: no number changes
-    }
-    go.launch(linearForm(16), arguments);
+    choose(upTo(1), one);
+    choose(arith::OrIOp::create(b, loc, fixedOrder, upTo(4)), four);
+    mlir::gpu::GPUFuncOp some = matrixForm(16), many;
+    if (llvm::all_of(machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; }))
+      many = matrixForm(128, /*warpGroups=*/true);
+    for (int64_t tile : {128, 64, 32})
+      if (!many)
+        many = matrixForm(tile);
+    if (!some)
+      some = kernel({{"row_tile", integer(8)}});
+    if (!some)
+      return failure();
+    if (many)
+      choose(upTo(16), some);
+    go.launch(many ? many : some, arguments);
     return success();
   }
 

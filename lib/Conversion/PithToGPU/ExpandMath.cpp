@@ -9,6 +9,7 @@
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/Math/Transforms/Passes.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "pith/Conversion/PithToGPU/Passes.h"
@@ -97,6 +98,44 @@ struct UseIntrinsic : OpRewritePattern<Op> {
   }
 };
 
+/// Integers to integer powers, by squaring. A negative exponent gives 0, except for the bases 1 and -1.
+struct ExpandIPow : OpRewritePattern<math::IPowIOp> {
+  using OpRewritePattern::OpRewritePattern;
+  LogicalResult matchAndRewrite(math::IPowIOp op, PatternRewriter &b) const override {
+    Location loc = op.getLoc();
+    Type type = op.getType();
+    if (!isa<IntegerType>(type))
+      return failure();
+    auto number = [&](int64_t value) -> Value { return arith::ConstantIntOp::create(b, loc, type, value); };
+    auto is = [&](arith::CmpIPredicate how, Value x, Value y) -> Value {
+      return arith::CmpIOp::create(b, loc, how, x, y);
+    };
+    Value base = op.getLhs(), exponent = op.getRhs(), zero = number(0), one = number(1);
+    Value odd = is(arith::CmpIPredicate::ne, arith::AndIOp::create(b, loc, exponent, one), zero);
+    Value ofMinusOne = arith::SelectOp::create(b, loc, odd, number(-1), one);
+    Value isMinusOne = is(arith::CmpIPredicate::eq, base, number(-1)),
+          isOne = is(arith::CmpIPredicate::eq, base, one);
+    Value inverse = arith::SelectOp::create(b, loc, isOne, one,
+                                            arith::SelectOp::create(b, loc, isMinusOne, ofMinusOne, zero));
+    auto loop = scf::WhileOp::create(
+        b, loc, TypeRange{type, type, type}, ValueRange{one, base, exponent},
+        [&](OpBuilder &, Location, ValueRange state) {
+          scf::ConditionOp::create(b, loc, is(arith::CmpIPredicate::sgt, state[2], zero), state);
+        },
+        [&](OpBuilder &, Location, ValueRange state) {
+          Value bit = is(arith::CmpIPredicate::ne, arith::AndIOp::create(b, loc, state[2], one), zero);
+          Value times = arith::MulIOp::create(b, loc, state[0], state[1]);
+          Value result = arith::SelectOp::create(b, loc, bit, times, state[0]);
+          Value square = arith::MulIOp::create(b, loc, state[1], state[1]);
+          scf::YieldOp::create(b, loc,
+                               ValueRange{result, square, arith::ShRUIOp::create(b, loc, state[2], one)});
+        });
+    b.replaceOpWithNewOp<arith::SelectOp>(op, is(arith::CmpIPredicate::slt, exponent, zero), inverse,
+                                          loop.getResult(0));
+    return success();
+  }
+};
+
 struct ExpandAbs : OpRewritePattern<math::AbsIOp> {
   using OpRewritePattern::OpRewritePattern;
   LogicalResult matchAndRewrite(math::AbsIOp op, PatternRewriter &b) const override {
@@ -120,7 +159,7 @@ struct ExpandGPUMath : pith::impl::ExpandGPUMathBase<ExpandGPUMath> {
     math::populateExpansionPatterns(patterns, {"acosh", "asinh", "atanh", "cosh", "exp2", "fpowi", "powf",
                                                "round", "rsqrt", "sinh", "tan", "clampf"});
     patterns
-        .add<ExpandSine<math::SinOp>, ExpandSine<math::CosOp>, ExpandLog10, ExpandAbs,
+        .add<ExpandSine<math::SinOp>, ExpandSine<math::CosOp>, ExpandLog10, ExpandAbs, ExpandIPow,
              UseIntrinsic<math::AbsFOp, LLVM::FAbsOp>, UseIntrinsic<math::CeilOp, LLVM::FCeilOp>,
              UseIntrinsic<math::CopySignOp, LLVM::CopySignOp>, UseIntrinsic<math::FloorOp, LLVM::FFloorOp>,
              UseIntrinsic<math::FmaOp, LLVM::FMAOp>, UseIntrinsic<math::RoundEvenOp, LLVM::RoundEvenOp>,

@@ -15,6 +15,7 @@
 #include "../PithToCPU/TeamCalls.h"
 #include "../PithToCPU/TeamLoops.h"
 #include "GridLoops.h"
+#include "Launcher.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -154,6 +155,7 @@ struct FormGrid : pith::impl::FormGridBase<FormGrid> {
     ModuleOp module = getOperation();
     SymbolTable symbols(module);
     GridOutliner outliner(module, symbols);
+    (void)kernelsOf(module); // a model without kernels is one for a device, too
     for (auto entry : llvm::to_vector(module.getOps<func::FuncOp>())) {
       auto kind = entry->getAttrOfType<StringAttr>(kEntryAttr);
       if (!kind || entry.isExternal())

@@ -21,6 +21,7 @@
 #include "pith/Codegen/GPU/Kernels.h"
 #include "pith/Conversion/PackedWeights.h"
 #include "llvm/ADT/SetVector.h"
+#include "llvm/ADT/SmallBitVector.h"
 
 using namespace mlir;
 using namespace pith;
@@ -218,9 +219,31 @@ LogicalResult KernelWriter::clone(Operation &op) {
     map.map(dim.getResult(), view->dims[*place]);
     return success();
   }
+  if (auto slice = dyn_cast<memref::SubViewOp>(op)) {
+    const View *from = viewOf(slice.getSource());
+    if (!from)
+      return op.emitError("takes a part of a buffer that a kernel cannot take");
+    auto value = [&](OpFoldResult size) -> Value {
+      if (std::optional<int64_t> known = getConstantIntValue(size))
+        return index(*known);
+      return map.lookupOrDefault(cast<Value>(size));
+    };
+    SmallVector<Value> offsets = llvm::map_to_vector(slice.getMixedOffsets(), value);
+    View view;
+    view.start = address(*from, offsets, slice.getType().getElementType());
+    llvm::SmallBitVector dropped = slice.getDroppedDims();
+    for (auto [i, size, step] : llvm::enumerate(slice.getMixedSizes(), slice.getMixedStrides())) {
+      if (dropped.test(i))
+        continue;
+      view.dims.push_back(value(size));
+      view.strides.push_back(arith::MulIOp::create(b, loc, from->strides[i], value(step)));
+    }
+    views[slice.getResult()] = view;
+    return success();
+  }
   if (llvm::any_of(op.getResultTypes(), llvm::IsaPred<MemRefType>) ||
       llvm::any_of(op.getOperandTypes(), llvm::IsaPred<MemRefType>))
-    return op.emitError("has no form inside a kernel");
+    return op.emitOpError("has no form inside a kernel");
   if (op.getNumRegions() == 0) {
     b.clone(op, map);
     return success();

@@ -88,8 +88,8 @@ def ExpandGPUMath : Pass<"pith-expand-gpu-math", "::mlir::gpu::GPUModuleOp"> {
     Kernels link no device library. Functions of f16, bf16 and f32 become arithmetic in f32 (sines reduce their argument
     in f64); of f64 only what chips have instructions for stays, others are refused.
   }];
-  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::vector::VectorDialect",
-                           "::mlir::LLVM::LLVMDialect"];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
+                           "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
 }
 
 #endif // PITH_CONVERSION_PITHTOGPU_PASSES_TD
