@@ -4,6 +4,7 @@
  * Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
  */
+#include "FakeEntries.h"
 #include "FakeImages.h"
 #include "FakeKernels.h"
 #include "FakeModel.h"
@@ -64,12 +65,6 @@ static void run_condition(const pith_exec_context *context, uint32_t thread) {
 }
 #endif
 
-static int64_t prepare_add(const pith_exec_context *context, int64_t *output_dims) {
-  output_dims[0] = context->inputs[0].dims[0];
-  output_dims[1] = 4;
-  return 0;
-}
-
 static void run_add(const pith_exec_context *context, uint32_t thread) {
   uint32_t count = (uint32_t)context->inputs[0].dims[0] * 4;
   (void)thread;
@@ -77,27 +72,11 @@ static void run_add(const pith_exec_context *context, uint32_t thread) {
          (void *)&context->outputs[0].data);
 }
 
-static int64_t prepare_join(const pith_exec_context *context, int64_t *output_dims) {
-  output_dims[0] = context->inputs[0].dims[0] + context->inputs[1].dims[0];
-  return 0;
-}
-
 static void run_join(const pith_exec_context *context, uint32_t thread) {
   uint32_t past = (uint32_t)context->inputs[0].dims[0], count = (uint32_t)context->inputs[1].dims[0];
   (void)thread;
   LAUNCH(FAKE_JOIN, past + count + 1, &past, &count, (void *)&context->inputs[0].data,
          (void *)&context->inputs[1].data, (void *)&context->outputs[0].data, (void *)&context->outputs[1].data);
-}
-
-static int64_t prepare_liar(const pith_exec_context *context, int64_t *output_dims) {
-  (void)context;
-  output_dims[0] = 3;
-  return 0;
-}
-
-static int64_t prepare_greedy(const pith_exec_context *context, int64_t *output_dims) {
-  output_dims[0] = context->inputs[0].dims[0];
-  return INT64_MAX;
 }
 
 static int64_t prepare_chosen(const pith_exec_context *context, int64_t *output_dims) {
@@ -125,22 +104,7 @@ static void run_chosen(const pith_exec_context *context, uint32_t thread) {
   context->release(context, thread, scratch);
 }
 
-static void run_nothing(const pith_exec_context *context, uint32_t thread) {
-  (void)context;
-  (void)thread;
-}
-
-static const pith_exec_entry entries[] = {
-    {"add", PITH_EXEC_INVOKE, 0, prepare_add, run_add},
-    {"join", PITH_EXEC_INVOKE, 0, prepare_join, run_join},
-    {"liar", PITH_EXEC_INVOKE, 0, prepare_liar, run_nothing},
-    {"greedy", PITH_EXEC_INVOKE, 0, prepare_greedy, run_nothing},
-    {"chosen", PITH_EXEC_INVOKE, 0, prepare_chosen, run_chosen},
-    {"step", PITH_EXEC_STEP, 0, prepare_step, run_step},
-#ifdef FAKE_CONDITIONED
-    {"condition", PITH_EXEC_CONDITION, 0, prepare_condition, run_condition},
-#endif
-};
+static const pith_exec_entry entries[] = {FAKE_ENTRIES};
 
 static const uint8_t counted[] = {4, 8, 8, 8, 8, 8, 8, 8}, twice[] = {4, 4, 8, 8, 8, 8};
 #define KERNEL(name, arguments, bytes) {"fake_" #name, "toy." #name, {FAKE_BLOCK, 1, 1}, 0, arguments, 0, bytes}
