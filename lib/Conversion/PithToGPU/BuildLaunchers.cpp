@@ -10,11 +10,12 @@
 // strides…).
 //
 //===----------------------------------------------------------------------===//
-#include "../PithToCPU/TeamLoops.h"
-#include "../SpecAttributes.h"
+#include "../Common/SpecAttributes.h"
+#include "../Common/TeamCalls.h"
 #include "Launcher.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
