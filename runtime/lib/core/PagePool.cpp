@@ -66,7 +66,12 @@ Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
         "or raise page_limit_bytes)%s",
         (unsigned long long)limit, (unsigned long long)mapped, (unsigned long long)kind.bytes,
         counts().cached ? "; pinned prefixes hold some of them" : "");
-  PITH_TRY(makePage(index, clear));
+  if (Status status = makePage(index, clear); !status.ok()) {
+    // A device's memory ends without a limit too: what is only cached goes first.
+    if (!source || !evict(&index))
+      return status;
+    return takeRaw(index, clear, page);
+  }
   page = kind.pages.back().get();
   use(*page);
   return {};

@@ -57,6 +57,24 @@ TEST_P(DriverFaultTest, NoMemory) {
   scene.expectRight();
 }
 
+TEST_P(DriverFaultTest, CachedTextsGoBeforeTheMemoryEnds) {
+  DriverScene scene(kind);
+  SequencePtr other = makeSequence(scene.session);
+  const std::vector<int32_t> text = someTokens(48, 5);
+  const pith_lane lane = makeLane(other, text);
+  ASSERT_PITH_OK(scene.step(someTokens(48), &error));
+  ASSERT_PITH_OK(pith_step(scene.session.get(), &lane, 1, nullptr, scene.result.get(), &error));
+  other.reset();
+  EXPECT_EQ(memoryOf(scene.session).pages_cached, 3u);
+  fake.memoryBytes = 100;
+  for (int i = 0; i < 48; ++i)
+    ASSERT_PITH_OK(scene.step({3}, &error));
+  scene.expectRight();
+  EXPECT_EQ(memoryOf(scene.session).pages_cached, 0u);
+  EXPECT_PITH_ERROR(scene.step({3}, &error), PITH_ERROR_MEMORY, "bytes of a cache page");
+  fake.memoryBytes = machine.memoryBytes;
+}
+
 TEST_P(DriverFaultTest, TheCompilerSpeaks) {
   if (!cuda)
     GTEST_SKIP() << "nothing is compiled for hip";

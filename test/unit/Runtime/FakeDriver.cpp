@@ -10,6 +10,7 @@
 #include <cstring>
 #include <functional>
 #include <mutex>
+#include <new>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,6 +30,15 @@ using namespace pith::test;
 extern "C" {
 __attribute__((visibility("default"))) FakeDriver fake_driver = {};
 }
+
+// A driver's allocations are not those that tests count.
+void *operator new(size_t size) {
+  if (void *memory = std::malloc(size ? size : 1))
+    return memory;
+  throw std::bad_alloc();
+}
+void operator delete(void *memory) noexcept { std::free(memory); }
+void operator delete(void *memory, size_t) noexcept { std::free(memory); }
 
 namespace {
 
@@ -219,7 +229,7 @@ PUBLIC int NAME(cuMemsetD8Async, hipMemsetD8Async)(void *to, unsigned char value
 }
 PUBLIC int NAME(cuStreamCreate, hipStreamCreateWithFlags)(Stream **stream, unsigned) {
   ENTER_ON_DEVICE(TEXT(NAME(cuStreamCreate, hipStreamCreateWithFlags)));
-  *stream = new Stream{currentDevice(), {}, 0, nullptr, 0};
+  *stream = makeHandle(Stream{currentDevice(), {}, 0, nullptr, 0});
   streams().push_back(*stream);
   ++fake_driver.streams;
   return 0;
@@ -231,7 +241,7 @@ PUBLIC int NAME(cuStreamDestroy_v2, hipStreamDestroy)(Stream *stream) {
   for (size_t i = 0; i < all.size(); ++i)
     if (all[i] == stream)
       all.erase(all.begin() + long(i--));
-  delete stream;
+  dropHandle(stream);
   --fake_driver.streams;
   return 0;
 }
@@ -250,13 +260,13 @@ PUBLIC int NAME(cuStreamSynchronize, hipStreamSynchronize)(Stream *stream) {
 }
 PUBLIC int NAME(cuEventCreate, hipEventCreateWithFlags)(Event **event, unsigned) {
   ENTER_ON_DEVICE(TEXT(NAME(cuEventCreate, hipEventCreateWithFlags)));
-  *event = new Event;
+  *event = makeHandle(Event());
   ++fake_driver.events;
   return 0;
 }
 PUBLIC int NAME(cuEventDestroy_v2, hipEventDestroy)(Event *event) {
   ENTER(TEXT(NAME(cuEventDestroy_v2, hipEventDestroy)));
-  delete event;
+  dropHandle(event);
   --fake_driver.events;
   return 0;
 }
@@ -287,13 +297,13 @@ PUBLIC int NAME(cuModuleLoadDataEx, hipModuleLoadDataEx)(Module **module, const 
         std::strcpy(static_cast<char *>(values[i]), fake_driver.jitLog);
     return BadText;
   }
-  *module = new Module{currentDevice()};
+  *module = makeHandle(Module{currentDevice()});
   ++fake_driver.modules;
   return 0;
 }
 PUBLIC int NAME(cuModuleUnload, hipModuleUnload)(Module *module) {
   ENTER_ON_DEVICE(TEXT(NAME(cuModuleUnload, hipModuleUnload)));
-  delete module;
+  dropHandle(module);
   --fake_driver.modules;
   return 0;
 }
@@ -336,7 +346,7 @@ PUBLIC int NAME(cuStreamBeginCapture_v2, hipStreamBeginCapture)(Stream *stream, 
   ENTER_ON_DEVICE(TEXT(NAME(cuStreamBeginCapture_v2, hipStreamBeginCapture)));
   if (stream->capture || mode != 1)
     return Invalid;
-  stream->capture = new Graph;
+  stream->capture = makeHandle(Graph());
   ++fake_driver.graphs;
   ++fake_driver.captures;
   return 0;
@@ -346,7 +356,7 @@ PUBLIC int NAME(cuStreamEndCapture, hipStreamEndCapture)(Stream *stream, Graph *
   *graph = stream->capture;
   stream->capture = nullptr; // whatever happens
   if (strikes(TEXT(NAME(cuStreamEndCapture, hipStreamEndCapture)))) {
-    delete *graph;
+    dropHandle(*graph);
     *graph = nullptr;
     --fake_driver.graphs;
     return fake_driver.failure;
@@ -356,19 +366,19 @@ PUBLIC int NAME(cuStreamEndCapture, hipStreamEndCapture)(Stream *stream, Graph *
 PUBLIC int NAME(cuGraphInstantiateWithFlags, hipGraphInstantiateWithFlags)(Graph **executable, Graph *graph,
                                                                            unsigned long long) {
   ENTER_ON_DEVICE(TEXT(NAME(cuGraphInstantiateWithFlags, hipGraphInstantiateWithFlags)));
-  *executable = new Graph(*graph);
+  *executable = makeHandle(Graph(*graph));
   ++fake_driver.graphs;
   return 0;
 }
 PUBLIC int NAME(cuGraphDestroy, hipGraphDestroy)(Graph *graph) {
   ENTER(TEXT(NAME(cuGraphDestroy, hipGraphDestroy)));
-  delete graph;
+  dropHandle(graph);
   --fake_driver.graphs;
   return 0;
 }
 PUBLIC int NAME(cuGraphExecDestroy, hipGraphExecDestroy)(Graph *executable) {
   ENTER(TEXT(NAME(cuGraphExecDestroy, hipGraphExecDestroy)));
-  delete executable;
+  dropHandle(executable);
   --fake_driver.graphs;
   return 0;
 }

@@ -17,6 +17,7 @@ extern "C" {
 #include <deque>
 #include <functional>
 #include <map>
+#include <set>
 #include <sys/mman.h>
 #include <utility>
 #include <vector>
@@ -58,6 +59,8 @@ struct Arena {
   uint64_t used[mostDevices] = {};
 
   uint8_t *take(size_t bytes, int device) {
+    if (bytes > fake_driver.memoryBytes || used[device] + bytes > fake_driver.memoryBytes)
+      return nullptr;
     const size_t room = (bytes + 4096 + 255) & ~size_t(255); // a gap behind each
     uint8_t *at = base;
     for (const auto &[begin, block] : blocks) {
@@ -65,7 +68,7 @@ struct Arena {
         break;
       at = begin + block.room;
     }
-    if (at + room > base + arenaBytes || used[device] + bytes > fake_driver.memoryBytes)
+    if (room > size_t(base + arenaBytes - at))
       return nullptr;
     blocks[at] = {bytes, room, device};
     used[device] += bytes;
@@ -123,6 +126,22 @@ struct Event {
   Stream *stream = nullptr;
   uint64_t at = 0;
 };
+/// Handles that are in use: what a driver that fails has not taken back is no leak of the process.
+inline std::set<void *> &handles() {
+  static auto *made = new std::set<void *>;
+  return *made;
+}
+template <typename T>
+T *makeHandle(T value) {
+  T *made = new T(std::move(value));
+  handles().insert(made);
+  return made;
+}
+template <typename T>
+void dropHandle(T *handle) {
+  handles().erase(handle);
+  delete handle;
+}
 inline std::vector<Stream *> &streams() {
   static auto *made = new std::vector<Stream *>;
   return *made;
