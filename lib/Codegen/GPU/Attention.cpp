@@ -13,18 +13,11 @@
 // through a second kernel.
 //
 //===----------------------------------------------------------------------===//
-#include "PagedCache.h"
-#include "llvm/ADT/StringExtras.h"
-#include "llvm/ADT/bit.h"
+#include "AttentionKernel.h"
 #include "llvm/Support/MathExtras.h"
-#include "llvm/Support/raw_ostream.h"
 
 using namespace mlir;
 using namespace pith::gpu;
-
-static constexpr double log2e = 1.44269504088896340736;
-/// Below every score, and finite: a difference of two is a number.
-static constexpr double lowest = -1e30;
 
 namespace {
 struct Plan {
@@ -75,20 +68,8 @@ public:
   using Values = KernelBuilder::Values;
 
   AttentionKernel(KernelBuilder &k, const AttentionSpec &spec, const Plan &plan, ArrayRef<Value> arguments)
-      : k(k), spec(spec), cache(spec.cache), plan(plan), bytes(elementBytes(cache.element)) {
-    const Value *next = arguments.begin();
-    q = *next++;
-    rowLanes = *next++;
-    laneRecords = *next++;
-    sinks = spec.sinks && !spec.split ? *next++ : Value();
-    slopes = spec.alibi ? *next++ : Value();
-    out = *next++;
-    ++next; // rows: the grid's
-    ldq = *next++;
-    ldo = spec.split ? Value() : *next++;
-    layer = *next++;
-    splits = spec.split ? *next++ : Value();
-  }
+      : k(k), spec(spec), cache(spec.cache), plan(plan), bytes(elementBytes(cache.element)),
+        a(spec, arguments) {}
 
   void build() {
     row = k.block(mlir::gpu::Dimension::y);
@@ -96,7 +77,7 @@ public:
     kvHead = k.div(firstHead, spec.heads / cache.kvHeads);
     channel = k.mul(k.rem(k.lane(), plan.lanes), plan.vector);
     group = k.div(k.thread(), plan.lanes);
-    RowLane lane(k, rowLanes, laneRecords, row);
+    RowLane lane(k, a.rowLanes, a.lanes, row);
     pages = lane.pages;
     position = lane.position;
     Value end = k.add(position, 1);
@@ -105,7 +86,7 @@ public:
       int64_t step = plan.groups * plan.tokens;
       Value split = k.block(mlir::gpu::Dimension::z);
       Value count = k.sub(end, begin);
-      Value share = k.roundUp(k.div(k.sub(k.add(count, splits), 1), splits), step);
+      Value share = k.roundUp(k.div(k.sub(k.add(count, a.splits), 1), a.splits), step);
       begin = k.add(begin, k.mul(split, share));
       end = k.minimum(end, k.add(begin, share));
     }
@@ -137,18 +118,18 @@ private:
   void loadQueries() {
     // What multiplies every score goes into the queries.
     double factor = double(spec.scale) * (spec.softcap > 0 ? 1 : log2e);
-    Value start = k.mul(k.zext(row, k.i64), k.zext(ldq, k.i64));
+    Value start = k.mul(k.zext(row, k.i64), k.zext(a.ldq, k.i64));
     int64_t inBytes = elementBytes(spec.input);
     for (int64_t h = 0; h < plan.heads; ++h) {
       Value head = k.add(firstHead, h);
-      Value base = k.at(q, k.mul(k.add(start, k.zext(k.mul(head, cache.headDim), k.i64)), inBytes));
+      Value base = k.at(a.q, k.mul(k.add(start, k.zext(k.mul(head, cache.headDim), k.i64)), inBytes));
       for (int64_t part = 0; part < plan.keyParts; ++part) {
         Value v = loadChannels(spec.input, base, part, cache.headDim,
                                alignmentOf(cache.headDim * inBytes, plan.vector * inBytes));
         queries.push_back(k.fmul(v, k.constant(vectorType(), factor)));
       }
-      if (slopes)
-        slopesLog2.push_back(k.fmul(k.load(k.f32, k.at(slopes, k.mul(head, 4))), k.constant(k.f32, log2e)));
+      if (a.slopes)
+        slopesLog2.push_back(k.fmul(k.load(k.f32, k.at(a.slopes, k.mul(head, 4))), k.constant(k.f32, log2e)));
     }
   }
 
@@ -178,7 +159,7 @@ private:
       valid.push_back(k.atLeast(last, token));
       token = k.minimum(token, last);
       tokens.push_back(token);
-      Value head = headInPage(k, cache, pages, token, layer, kvHead);
+      Value head = headInPage(k, cache, pages, token, a.layer, kvHead);
       Value slot = k.rem(token, CacheLayout::pageTokens);
       Value key = k.at(head, k.mul(slot, cache.headDim * bytes));
       Value value = k.at(k.at(head, k.mul(slot, cache.valueDim * bytes)), valuesOffset(cache));
@@ -229,11 +210,8 @@ private:
 
   /// Softcap and ALiBi; scores times log2 e behind it.
   Value finish(Value score, int64_t head, Value token) {
-    if (spec.softcap > 0) {
-      Value capped = k.tanh(k.fmul(score, k.constant(k.f32, 1.0 / double(spec.softcap))));
-      score = k.fmul(capped, k.constant(k.f32, double(spec.softcap) * log2e));
-    }
-    if (slopes)
+    score = a.softcap(k, spec, score);
+    if (a.slopes)
       score = k.fma(slopesLog2[head], k.toF32(k.sub(token, position)), score);
     return score;
   }
@@ -291,7 +269,7 @@ private:
         largest = largest ? k.fmax(largest, all.back()) : all.back();
       }
       Value sink =
-          sinks ? k.fmul(k.load(k.f32, k.at(sinks, k.mul(head, 4))), k.constant(k.f32, log2e)) : Value();
+          a.sinks ? k.fmul(k.load(k.f32, k.at(a.sinks, k.mul(head, 4))), k.constant(k.f32, log2e)) : Value();
       if (sink)
         largest = k.fmax(largest, sink);
       Value sum = sink ? k.exp2(k.fsub(sink, largest)) : k.constant(k.f32, 0), value = k.constant(k.f32, 0);
@@ -304,13 +282,13 @@ private:
       if (spec.split)
         storePart(head, c, largest, sum, value);
       else
-        storeOut(k, spec, out, row, ldo, head, c, k.fdiv(value, sum));
+        a.store(k, spec, row, head, c, k.fdiv(value, sum));
     });
   }
 
   void storePart(Value head, Value c, Value largest, Value sum, Value value) {
-    Value entry = k.add(k.mul(k.add(k.mul(row, spec.heads), head), splits), k.block(mlir::gpu::Dimension::z));
-    Value to = k.atWide(out, entry, (2 + cache.valueDim) * 4);
+    Value entry = k.add(k.mul(k.add(k.mul(row, spec.heads), head), a.splits), k.block(mlir::gpu::Dimension::z));
+    Value to = k.atWide(a.out, entry, (2 + cache.valueDim) * 4);
     k.ifThen(k.equal(c, 0), [&] {
       k.store(largest, to);
       k.store(sum, k.at(to, 4));
@@ -318,70 +296,22 @@ private:
     k.store(value, k.at(k.at(to, k.mul(c, 4)), 8));
   }
 
-public:
-  static void storeOut(KernelBuilder &k, const AttentionSpec &spec, Value out, Value row, Value ldo,
-                       Value head, Value c, Value value) {
-    Value column = k.add(k.mul(head, spec.cache.valueDim), c);
-    Value at = k.add(k.mul(k.zext(row, k.i64), k.zext(ldo, k.i64)), k.zext(column, k.i64));
-    int64_t outBytes = elementBytes(spec.output);
-    k.storeFloats(spec.output, value, k.at(out, k.mul(at, outBytes)), outBytes);
-  }
-
-private:
   KernelBuilder &k;
   const AttentionSpec &spec;
   const CacheLayout &cache;
   const Plan &plan;
   const int64_t bytes;
-  Value q, rowLanes, laneRecords, sinks, slopes, out, ldq, ldo, layer, splits;
+  const AttentionArguments a;
   Value row, firstHead, kvHead, channel, group, pages, position;
   Values queries, slopesLog2; // queries: [head][part]
 };
 } // namespace
 
-static std::string attentionName(const AttentionSpec &spec) {
-  std::string name;
-  llvm::raw_string_ostream out(name);
-  auto bits = [](float value) { return llvm::utohexstr(llvm::bit_cast<uint32_t>(value)); };
-  out << "attention_" << pith::gpu::nameOf(spec.cache) << "_h" << spec.heads << "_s" << bits(spec.scale);
-  if (spec.softcap > 0)
-    out << "_cap" << bits(spec.softcap);
-  if (spec.window > 0)
-    out << "_w" << spec.window;
-  out << (spec.sinks && !spec.split ? "_sinks" : "") << (spec.alibi ? "_alibi" : "") << "_"
-      << pith::gpu::nameOf(spec.input);
-  if (spec.split)
-    out << "_split";
-  else
-    out << "_" << pith::gpu::nameOf(spec.output);
-  return name;
-}
-
-llvm::Error AttentionSpec::check() const {
-  auto error = [](const llvm::Twine &why) {
-    return llvm::createStringError(llvm::inconvertibleErrorCode(), why);
-  };
-  if (heads % cache.kvHeads != 0)
-    return error("attention of " + llvm::Twine(heads) + " heads over " + llvm::Twine(cache.kvHeads) +
-                 " kv heads; expected a multiple");
-  if (bias > 0 || condition)
-    return error(condition ? "attention over sequences' conditions" : "attention with biases by distance");
-  if (std::max(cache.headDim, cache.valueDim) > 512)
-    return error("attention heads of " + llvm::Twine(std::max(cache.headDim, cache.valueDim)) +
-                 " channels; at most 512 are supported");
-  return llvm::Error::success();
-}
-
 mlir::gpu::GPUFuncOp pith::gpu::getOrCreateAttention(mlir::gpu::GPUModuleOp module,
                                                      const AttentionSpec &spec) {
+  if (spec.tile)
+    return getOrCreateAttentionTile(module, spec);
   Plan plan(spec);
-  SmallVector<Argument> arguments(3, Argument::In);
-  if (spec.sinks && !spec.split)
-    arguments.push_back(Argument::Constant);
-  if (spec.alibi)
-    arguments.push_back(Argument::Constant);
-  arguments.push_back(Argument::Out);
-  arguments.append(4, Argument::Size);
   MLIRContext *context = module.getContext();
   KernelShape shape;
   shape.threads = Plan::threads;
@@ -390,7 +320,7 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateAttention(mlir::gpu::GPUModuleOp modu
   if (spec.split)
     shape.grid.push_back(getAffineDimExpr(3, context));
   return getOrCreateKernel(
-      module, attentionName(spec), arguments, shape,
+      module, attentionName(spec), AttentionArguments::of(spec), shape,
       [&](KernelBuilder &k, ArrayRef<Value> a) { AttentionKernel(k, spec, plan, a).build(); });
 }
 
@@ -428,7 +358,7 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateAttentionMerge(mlir::gpu::GPUModuleOp
                 k.fma(weight, k.load(k.f32, k.at(at, 4)), carried[0]),
                 k.fma(weight, k.load(k.f32, k.at(k.at(at, k.mul(c, 4)), 8)), carried[1])};
           });
-      AttentionKernel::storeOut(k, spec, out, row, ldo, head, c, k.fdiv(sums[1], sums[0]));
+      storeAttention(k, spec, out, ldo, row, head, c, k.fdiv(sums[1], sums[0]));
     });
   });
 }

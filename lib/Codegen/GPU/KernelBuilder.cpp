@@ -11,6 +11,7 @@
 
 using namespace mlir;
 using namespace pith::gpu;
+using namespace pith;
 
 /// The symbol of a module's shared memory. It has no size of its own: a launch says how much the kernel gets.
 static constexpr const char *sharedName = "pith_shared";
@@ -101,6 +102,31 @@ KernelBuilder::Values KernelBuilder::sumLanes(ArrayRef<Value> values, int64_t wi
 
 KernelBuilder::Values KernelBuilder::maxLanes(ArrayRef<Value> values, int64_t width, int64_t from) {
   return combineLanes(values, width, from, [&](Value x, Value y) { return fmax(x, y); });
+}
+
+TilePlace KernelBuilder::place(tile::What what, int64_t index) {
+  auto op = tile::PlaceOp::create(b, loc, i32, i32, what, uint32_t(index));
+  return {op.getRow(), op.getColumn()};
+}
+
+KernelBuilder::Values KernelBuilder::split(Value x, Element element, int64_t parts) {
+  Values result;
+  if (element == Element::F16) { // a large value rather than infinity
+    Type type = x.getType();
+    x = fmin(fmax(x, constant(type, -65504)), constant(type, 65504));
+  }
+  for (int64_t p = 0; p < parts; ++p) {
+    result.push_back(fromF32(x, typeOf(element)));
+    if (p + 1 < parts)
+      x = fsub(x, toF32(result.back()));
+  }
+  return result;
+}
+
+/// The lowest three bits of the row in another order: rows that differ in the lowest bit alone are 64 bytes apart.
+Value KernelBuilder::octetOffset(Value row, Value octet, int64_t pitch) {
+  Value bits = bitOr(shiftLeft(bitAnd(row, 1), 2), bitAnd(shiftRight(row, 1), 3));
+  return add(mul(row, pitch), mul(arith::XOrIOp::create(b, loc, octet, bits), 16));
 }
 
 Value KernelBuilder::shared(int64_t offset) {

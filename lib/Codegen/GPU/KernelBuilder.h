@@ -16,10 +16,16 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/AffineMap.h"
 #include "pith/Codegen/GPU/Kernels.h"
+#include "pith/Codegen/GPU/TileOps.h"
 
 namespace pith::gpu {
 
 inline constexpr int64_t subgroupLanes = 32;
+
+/// A share of an operand or of sums: the row, and the octet or the common row.
+struct TilePlace {
+  mlir::Value row, column;
+};
 
 class KernelBuilder : public kernels::CodeBuilder {
 public:
@@ -52,6 +58,14 @@ public:
   Value shuffleXor(Value value, int64_t offset);
   Values sumLanes(llvm::ArrayRef<Value> values, int64_t width = subgroupLanes, int64_t from = 1);
   Values maxLanes(llvm::ArrayRef<Value> values, int64_t width = subgroupLanes, int64_t from = 1);
+
+  // Matrix units (TileOps.td).
+  TilePlace place(tile::What what, int64_t index);
+  /// Numbers of `element` whose sum is as much of `x` (f32) as `parts` of them can hold.
+  Values split(Value x, Element element, int64_t parts);
+  /// Where octet `octet` of row `row` stands in rows of `pitch` bytes, a multiple of 128: octets of neighbouring rows change
+  /// places, so that lanes that read the same octet of 8 rows, or four octets of two, read different banks.
+  Value octetOffset(Value row, Value octet, int64_t pitch);
 
   // Shared memory, one buffer of the kernel's sharedBytes.
   Value shared(int64_t offset = 0);

@@ -157,17 +157,12 @@ private:
   };
 
   Value swizzle(Value value, Value bits) { return arith::XOrIOp::create(k.b, k.loc, value, bits); }
-  /// The lowest three bits of a row in another order: rows that differ in the lowest bit alone are 64 bytes
-  /// apart.
-  Value rowBits(Value row) {
-    return k.bitOr(k.shiftLeft(k.bitAnd(row, 1), 2), k.bitAnd(k.shiftRight(row, 1), 3));
-  }
   Value chunkBits(Value chunk) { return k.bitOr(k.shiftLeft(k.bitAnd(chunk, 1), 2), k.bitAnd(chunk, 2)); }
   /// Of octet `octet` of row `row` in a part of the activations.
   Value octetOffset(Value row, Value octet) {
     if (spec.warpGroups)
       return WarpGroup::offset(k, row, octet);
-    return k.add(k.mul(row, tile.k * 2), k.mul(swizzle(octet, rowBits(row)), 16));
+    return k.octetOffset(row, octet, tile.k * 2);
   }
 
   /// What stays the same from stage to stage.
@@ -280,7 +275,7 @@ private:
         squares[i] = k.fadd(squares[i], k.reduceAdd(k.fmul(x, x)));
         x = k.fmul(x, scale);
       }
-      Values parts = split(x, spec.parts);
+      Values parts = k.split(x, spec.product, spec.parts);
       for (int64_t p = 0; p < spec.parts; ++p)
         k.store(parts[p], k.at(k.at(stage, xTo[i]), p * plan.partBytes), 16);
     }
@@ -306,32 +301,9 @@ private:
     return vector::FromElementsOp::create(k.b, k.loc, k.vec(8, k.f32), values);
   }
 
-  /// Parts of the product's element whose sum is as much of `x` (f32) as they can hold.
-  Values split(Value x, int64_t parts) {
-    Values result;
-    if (spec.product == Element::F16) { // a large value rather than infinity
-      Type type = x.getType();
-      x = k.fmin(k.fmax(x, k.constant(type, -65504)), k.constant(type, 65504));
-    }
-    for (int64_t p = 0; p < parts; ++p) {
-      result.push_back(k.fromF32(x, k.typeOf(spec.product)));
-      if (p + 1 < parts)
-        x = k.fsub(x, k.toF32(result.back()));
-    }
-    return result;
-  }
-
   //===--------------------------------------------------------------------===//
   // Products
   //===--------------------------------------------------------------------===//
-
-  struct Place {
-    Value row, column;
-  };
-  Place placeOf(tile::What what, int64_t index) {
-    auto op = tile::PlaceOp::create(k.b, k.loc, k.i32, k.i32, what, uint32_t(index));
-    return {op.getRow(), op.getColumn()};
-  }
 
   /// sums[own tile][common tile].
   void multiply(Value stage, Values &sums) {
@@ -401,7 +373,7 @@ private:
   Values loadCommon(Value stage, int64_t commonTile, int64_t group) {
     Values shares(spec.parts * 2);
     for (int64_t q = 0; q < 2; ++q) {
-      Place place = placeOf(tile::What::common, q);
+      TilePlace place = k.place(tile::What::common, q);
       Value row = k.add(k.add(teamRow, commonTile * commonRows), place.row);
       Value offset = octetOffset(row, k.add(teamOctet(group), place.column));
       for (int64_t p = 0; p < spec.parts; ++p)
@@ -424,7 +396,7 @@ private:
     Values shares(plan.weightParts * 2);
     int64_t elements = encoding.chunkElements(), wordElements = encoding.wordElements();
     for (int64_t s = 0; s < 2; ++s) {
-      Place place = placeOf(tile::What::own, s);
+      TilePlace place = k.place(tile::What::own, s);
       Feature f = featureOf(ownTile, place.row);
       Value octet = k.add(teamOctet(group), place.column);
       // The words of the octet: a part of a chunk, or two chunks.
@@ -444,7 +416,7 @@ private:
           all = all ? k.concat(all, part) : part;
         }
       }
-      Values parts = rounds ? Values{all} : split(all, plan.weightParts);
+      Values parts = rounds ? Values{all} : k.split(all, spec.product, plan.weightParts);
       for (int64_t p = 0; p < plan.weightParts; ++p)
         shares[p * 2 + s] = parts[p];
     }
@@ -465,7 +437,7 @@ private:
   Values loadScales(Value stage, int64_t ownTile, int64_t group) {
     Values each;
     for (int64_t s = 0; s < 2; ++s) {
-      Feature f = featureOf(ownTile, placeOf(tile::What::sum, 4 * s).row);
+      Feature f = featureOf(ownTile, k.place(tile::What::sum, 4 * s).row);
       each.append(4, encoding.scale(k, loadSide(stage, f, group)));
     }
     return {vector::FromElementsOp::create(k.b, k.loc, k.vec(8, k.f32), each)};
@@ -492,7 +464,7 @@ private:
       k.barrier();
       for (int64_t t = 0; t < tile.ownTiles(); ++t)
         for (int64_t i = 0; i < 8; ++i) {
-          Place place = placeOf(tile::What::sum, i);
+          TilePlace place = k.place(tile::What::sum, i);
           Value feature = k.add(k.add(teamFeature, t * ownRows), place.row);
           Value row = k.add(k.add(k.mul(teamK, rows), teamRows), place.column);
           k.store(k.element(sums[t * tile.commonTiles() + c], i),

@@ -12,13 +12,20 @@
 using namespace mlir;
 using namespace pith::gpu;
 
-RowLane::RowLane(KernelBuilder &k, Value rowLanes, Value lanes, Value row) {
+LaneFields::LaneFields(KernelBuilder &k, Value rowLanes, Value lanes, Value row) {
   Value number = k.load(k.i32, k.atWide(rowLanes, row, 4));
   Value lane = k.atWide(lanes, number, sizeof(pith_exec_lane));
   auto field = [&](size_t offset) { return k.load(k.i32, k.at(lane, int64_t(offset))); };
-  position =
-      k.add(field(offsetof(pith_exec_lane, past)), k.sub(row, field(offsetof(pith_exec_lane, first_row))));
+  firstRow = field(offsetof(pith_exec_lane, first_row));
+  rows = field(offsetof(pith_exec_lane, rows));
+  past = field(offsetof(pith_exec_lane, past));
   pages = k.load(k.ptr, k.at(lane, int64_t(offsetof(pith_exec_lane, pages))));
+}
+
+RowLane::RowLane(KernelBuilder &k, Value rowLanes, Value lanes, Value row) {
+  LaneFields lane(k, rowLanes, lanes, row);
+  position = k.add(lane.past, k.sub(row, lane.firstRow));
+  pages = lane.pages;
 }
 
 Value pith::gpu::headInPage(KernelBuilder &k, const CacheLayout &cache, Value pages, Value token, Value layer,

@@ -16,6 +16,12 @@
 
 namespace pith::gpu {
 
+/// The record of the sequence that a row belongs to.
+struct LaneFields {
+  LaneFields(KernelBuilder &k, mlir::Value rowLanes, mlir::Value lanes, mlir::Value row);
+  mlir::Value firstRow, rows, past, pages;
+};
+
 /// The sequence that a row belongs to, seen from the row.
 struct RowLane {
   RowLane(KernelBuilder &k, mlir::Value rowLanes, mlir::Value lanes, mlir::Value row);

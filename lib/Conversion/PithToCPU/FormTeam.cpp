@@ -15,14 +15,16 @@
 // decide alike.
 //
 //===----------------------------------------------------------------------===//
-#include "EntryRun.h"
-#include "LowerReshapes.h"
-#include "TeamCalls.h"
+#include "../Common/EntryRun.h"
+#include "../Common/LowerReshapes.h"
+#include "../Common/TeamCalls.h"
 #include "TeamLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/executable.h"

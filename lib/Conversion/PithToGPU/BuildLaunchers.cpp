@@ -10,11 +10,12 @@
 // strides…).
 //
 //===----------------------------------------------------------------------===//
-#include "../PithToCPU/TeamLoops.h"
-#include "../SpecAttributes.h"
+#include "../Common/SpecAttributes.h"
+#include "../Common/TeamCalls.h"
 #include "Launcher.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Math/IR/Math.h"
 #include "mlir/Dialect/SCF/IR/SCF.h"
@@ -115,6 +116,28 @@ private:
     return {};
   }
 
+  /// Whether a row's sums may depend on the rows beside it.
+  Value isFree() {
+    Value flags = go.field(offsetof(pith_exec_context, flags), go.i32);
+    Value bit = arith::ConstantIntOp::create(b, loc, PITH_EXEC_DETERMINISTIC, 32);
+    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::AndIOp::create(b, loc, flags, bit),
+                                 arith::ConstantIntOp::create(b, loc, 0, 32));
+  }
+
+  /// Whether there is a kernel for the specification as `read` reads it.
+  template <typename Spec>
+  bool has(llvm::function_ref<void(kernels::Reader &, Spec &)> read) {
+    Spec shape;
+    kernels::Reader reader(spec, [&] { return host.emitError(); });
+    read(reader, shape);
+    if (reader.failed)
+      return false;
+    llvm::Error none = shape.check();
+    bool found = !none;
+    llvm::consumeError(std::move(none));
+    return found;
+  }
+
   bool fits(mlir::gpu::GPUFuncOp form) {
     int64_t bytes = form->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr).getInt();
     return llvm::all_of(machines,
@@ -126,11 +149,6 @@ private:
   /// compile: there are as few as keep a step's cost near its rows.
   LogicalResult linear() {
     Value rows = arguments.back();
-    Value flags = go.field(offsetof(pith_exec_context, flags), go.i32);
-    Value bit = arith::ConstantIntOp::create(b, loc, PITH_EXEC_DETERMINISTIC, 32);
-    Value fixedOrder =
-        arith::CmpIOp::create(b, loc, arith::CmpIPredicate::ne, arith::AndIOp::create(b, loc, flags, bit),
-                              arith::ConstantIntOp::create(b, loc, 0, 32));
     auto upTo = [&](int64_t tile) -> Value {
       return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, go.constant(tile));
     };
@@ -144,6 +162,7 @@ private:
     if (!one || !four)
       return failure();
     choose(upTo(1), one);
+    Value fixedOrder = arith::XOrIOp::create(b, loc, isFree(), arith::ConstantIntOp::create(b, loc, 1, 1));
     choose(arith::OrIOp::create(b, loc, fixedOrder, upTo(4)), four);
     mlir::gpu::GPUFuncOp some = matrixForm(16), many;
     if (llvm::all_of(machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; }))
@@ -196,7 +215,9 @@ private:
     if (!whole || !split || !merge)
       return failure();
     int64_t most = attentionSplits(number("kv_heads"));
-    Value few = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, count, go.constant(most));
+    // How a row's tokens are shared depends on the others, where that may be.
+    Value few = arith::AndIOp::create(
+        b, loc, isFree(), arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, count, go.constant(most)));
     auto choice = scf::IfOp::create(b, loc, few, /*withElseRegion=*/true);
     auto given = [](ArrayRef<Value> all) {
       SmallVector<Value> result;
@@ -209,7 +230,27 @@ private:
     go.launch(split, given({q, rowLanes(), lanes(), slopes, parts, count, ldq, many, splits}));
     go.launch(merge, given({parts, sinks, out, count, ldo, splits}));
     b.setInsertionPointToStart(choice.elseBlock());
-    go.launch(whole, given({q, rowLanes(), lanes(), sinks, slopes, out, count, ldq, ldo, many}));
+    SmallVector<Value> operands = given({q, rowLanes(), lanes(), sinks, slopes, out, count, ldq, ldo, many});
+    mlir::gpu::GPUFuncOp tile;
+    if (spec.get("product") &&
+        has<pith::gpu::AttentionSpec>([](kernels::Reader &reader, pith::gpu::AttentionSpec &shape) {
+          reader.attention(shape);
+          shape.product = reader.choice<pith::gpu::Element>("product", kernels::elementNames);
+          shape.parts = reader.number("parts", 1);
+          shape.tile = true;
+        }))
+      tile = kernel({{"tile", b.getUnitAttr()}});
+    if (tile && !fits(tile)) {
+      tile.erase();
+      tile = {};
+    }
+    if (tile) {
+      auto free = scf::IfOp::create(b, loc, isFree(), /*withElseRegion=*/true);
+      b.setInsertionPointToStart(free.thenBlock());
+      go.launch(tile, operands);
+      b.setInsertionPointToStart(free.elseBlock());
+    }
+    go.launch(whole, operands);
     return success();
   }
 

@@ -10,15 +10,16 @@
 // the host needs from memory is asked for, which waits for the device.
 //
 //===----------------------------------------------------------------------===//
-#include "../PithToCPU/EntryRun.h"
-#include "../PithToCPU/LowerReshapes.h"
-#include "../PithToCPU/TeamCalls.h"
-#include "../PithToCPU/TeamLoops.h"
+#include "../Common/EntryRun.h"
+#include "../Common/LowerReshapes.h"
+#include "../Common/TeamCalls.h"
 #include "GridLoops.h"
 #include "Launcher.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "pith/Conversion/PackedWeights.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/Conversion/PithToGPU/Passes.h"

@@ -10,14 +10,13 @@
 //
 //===----------------------------------------------------------------------===//
 #include "GridLoops.h"
-#include "../PithToCPU/EntryRun.h"
+#include "../Common/EntryRun.h"
+#include "../Common/FlatLoop.h"
 #include "Launcher.h"
 #include "mlir/Dialect/Affine/IR/AffineOps.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
-#include "mlir/IR/Matchers.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "pith/Codegen/GPU/Kernels.h"
 #include "pith/Conversion/PackedWeights.h"
 #include "llvm/ADT/SetVector.h"
@@ -34,11 +33,6 @@ struct View {
   Value start;                      // !llvm.ptr<1>
   SmallVector<Value> dims, strides; // index
 };
-
-bool isConstant(Value value) {
-  Operation *def = value.getDefiningOp();
-  return def && def->hasTrait<OpTrait::ConstantLike>();
-}
 
 /// Sizes and strides of a type that only a run knows: their places.
 struct Unknown {
@@ -331,34 +325,16 @@ mlir::gpu::GPUFuncOp KernelWriter::write() {
   for (Value value : captured)
     bind(value, entry, next);
 
-  SmallVector<Value> lower, counts, steps;
-  for (auto [l, u, s] : llvm::zip_equal(loop.getLowerBound(), loop.getUpperBound(), loop.getStep())) {
-    lower.push_back(outside(l));
-    steps.push_back(outside(s));
-    Value distance = arith::SubIOp::create(b, loc, outside(u), lower.back());
-    counts.push_back(arith::CeilDivSIOp::create(b, loc, distance, steps.back()));
-  }
-  Value total = counts.front();
-  for (Value count : ArrayRef(counts).drop_front())
-    total = arith::MulIOp::create(b, loc, total, count);
+  FlatLoop flat(b, loop, [&](Value value) { return outside(value); });
   Value block = mlir::gpu::BlockIdOp::create(b, loc, mlir::gpu::Dimension::x);
   Value thread = mlir::gpu::ThreadIdOp::create(b, loc, mlir::gpu::Dimension::x);
   Value mine =
       arith::AddIOp::create(b, loc, arith::MulIOp::create(b, loc, block, index(blockThreads)), thread);
-  Value real = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, mine, total);
+  Value real = arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, mine, flat.total);
   auto work = scf::IfOp::create(b, loc, real, /*withElseRegion=*/false);
   mlir::gpu::ReturnOp::create(b, loc);
   b.setInsertionPointToStart(work.thenBlock());
-  Value rest = mine;
-  for (int64_t i = counts.size() - 1; i >= 0; --i) {
-    Value position = rest;
-    if (i > 0) {
-      position = arith::RemUIOp::create(b, loc, rest, counts[i]);
-      rest = arith::DivUIOp::create(b, loc, rest, counts[i]);
-    }
-    Value scaled = arith::MulIOp::create(b, loc, position, steps[i]);
-    map.map(loop.getInductionVars()[i], arith::AddIOp::create(b, loc, lower[i], scaled).getResult());
-  }
+  flat.bind(b, mine, map);
   for (Operation &op : loop.getBody()->without_terminator())
     if (failed(clone(op))) {
       kernel.erase();
@@ -423,11 +399,7 @@ static func::FuncOp writeHost(scf::ParallelOp loop, ArrayRef<Value> captured, ml
 }
 
 LogicalResult GridOutliner::outline(scf::ParallelOp loop, Value context, Value thread) {
-  llvm::SetVector<Value> used(loop->operand_begin(), loop->operand_end()), captured;
-  getUsedValuesDefinedAbove(loop->getRegions(), used);
-  for (Value value : used)
-    if (!isConstant(value))
-      captured.insert(value);
+  llvm::SetVector<Value> captured = capturedBy(loop);
   for (Value value : captured)
     if (Operation *def = value.getDefiningOp(); isa_and_nonnull<memref::GetGlobalOp>(def))
       return (*value.user_begin())->emitError("reads a buffer that is not in the device's memory");

@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Launcher.h"
-#include "../PithToCPU/TeamLoops.h"
+#include "../Common/TeamCalls.h"
 #include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

@@ -4,9 +4,10 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "../PithToCPU/KernelChooser.h"
+#include "../Common/KernelChooser.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -59,11 +60,20 @@ public:
     for (StringRef name : {"input", "output"})
       list.set(name, b.getStringAttr("f32"));
     // On matrix units f32 is three bf16. Balanced, activations are rounded as the weights are.
-    if (spec.getAs<StringAttr>("kind").getValue() == "linear") {
+    StringRef kind = spec.getAs<StringAttr>("kind").getValue();
+    auto multiply = [&](StringRef element, int64_t parts) {
+      list.set("product", b.getStringAttr(element));
+      list.set("parts", b.getI64IntegerAttr(parts));
+    };
+    if (kind == "linear") {
       StringRef format = spec.getAs<StringAttr>("format").getValue();
       bool whole = exact || format == "f32";
-      list.set("product", b.getStringAttr(whole || format == "bf16" ? "bf16" : "f16"));
-      list.set("parts", b.getI64IntegerAttr(whole ? 3 : 1));
+      multiply(whole || format == "bf16" ? "bf16" : "f16", whole ? 3 : 1);
+    } else if (kind == "attention") {
+      // An f32 cache would be rounded.
+      StringRef element = spec.getAs<StringAttr>("element").getValue();
+      if (element != "f32")
+        multiply(element, exact ? 2 : 1);
     }
     return list.getDictionary(spec.getContext());
   }

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cmath>
 #include <random>
+#include <utility>
+#include <vector>
 
 using namespace pith::gpu;
 using namespace pith::gpu::test;
@@ -34,6 +36,8 @@ struct Case {
   const char *name;
   AttentionSpec spec;
   int32_t splits;
+  std::vector<std::pair<int64_t, int64_t>> sequences = {{130, 1}, {0, 3}}; // past, rows
+  double tolerance = 1e-5;
 };
 
 std::vector<Case> cases() {
@@ -44,7 +48,7 @@ std::vector<Case> cases() {
     spec.heads = heads;
     spec.scale = 1 / std::sqrt(float(cache.headDim));
     spec.split = splits > 0;
-    all.push_back({name, spec, splits});
+    all.push_back({name, spec, splits, {{130, 1}, {0, 3}}, 1e-5});
     return all.back().spec;
   };
   add("f16", {Element::F16, 2, 128, 128, 0}, 8, 0);
@@ -59,6 +63,24 @@ std::vector<Case> cases() {
   AttentionSpec &bloom = add("alibi-odd", {Element::F32, 2, 80, 20, 0}, 6, 0);
   bloom.alibi = bloom.sinks = true;
   add("wide", {Element::F16, 1, 512, 288, 0}, 2, 0);
+  // On matrix units. Rounding to f16 changes weights and queries by 2^-11, to bf16 by 2^-8.
+  auto tile = [&](const char *name, CacheLayout cache, int64_t heads, Element product, int64_t parts,
+                  double tolerance) -> AttentionSpec & {
+    AttentionSpec &spec = add(name, cache, heads, 0);
+    spec.tile = true;
+    spec.product = product;
+    spec.parts = parts;
+    all.back().sequences = {{70, 30}, {0, 1}, {0, 75}};
+    all.back().tolerance = tolerance;
+    return spec;
+  };
+  tile("tile-f16", {Element::F16, 1, 128, 128, 0}, 4, Element::F16, 1, 4e-3).input = Element::F16;
+  AttentionSpec &exact = tile("tile-exact", {Element::F16, 2, 64, 64, 64}, 4, Element::F16, 2, 1e-5);
+  exact.window = 50;
+  exact.softcap = 5;
+  tile("tile-bf16-exact", {Element::BF16, 1, 64, 32, 0}, 3, Element::BF16, 3, 1e-5).sinks = true;
+  AttentionSpec &odd = tile("tile-f32-odd", {Element::F32, 2, 80, 20, 0}, 6, Element::F16, 1, 4e-3);
+  odd.alibi = odd.sinks = true;
   return all;
 }
 
@@ -99,7 +121,9 @@ TEST_P(Cache, AppendAndAttend) {
 
     std::mt19937 random(5);
     int64_t keyWidth = cache.kvHeads * cache.headDim, valueWidth = cache.kvHeads * cache.valueDim;
-    std::vector<Sequence> sequences = {{cache, {}, {}, 130, 1}, {cache, {}, {}, 0, 3}};
+    std::vector<Sequence> sequences;
+    for (auto [past, rows] : c.sequences)
+      sequences.push_back({cache, {}, {}, past, rows});
     std::vector<std::vector<float>> keys, values;
     std::vector<DeviceBuffer<uint8_t>> pages;
     std::vector<DeviceBuffer<void *>> tables;
@@ -147,11 +171,11 @@ TEST_P(Cache, AppendAndAttend) {
 
     int64_t rows = int64_t(rowLanes.size()), ldq = spec.heads * cache.headDim,
             ldo = spec.heads * cache.valueDim;
-    std::vector<float> q = randomFloats(size_t(rows * ldq), random),
+    std::vector<float> q = rounded(randomFloats(size_t(rows * ldq), random), spec.input),
                        sinks = randomFloats(size_t(spec.heads), random),
                        slopes = randomFloats(size_t(spec.heads), random);
-    auto qs = set.emulated.buffer(q), sinkBuffer = set.emulated.buffer(sinks),
-         slopeBuffer = set.emulated.buffer(slopes);
+    auto qs = set.buffer(q, spec.input);
+    auto sinkBuffer = set.emulated.buffer(sinks), slopeBuffer = set.emulated.buffer(slopes);
     auto laneBuffer = set.emulated.buffer(lanes);
     auto rowBuffer = set.emulated.buffer(rowLanes);
     auto out = set.buffer(std::vector<float>(size_t(rows * ldo), -7), spec.output);
@@ -186,13 +210,14 @@ TEST_P(Cache, AppendAndAttend) {
             spec, s, q.data() + row * ldq + head * cache.headDim, head, p, sinks.data(), slopes.data());
         for (int64_t d = 0; d < cache.valueDim; ++d)
           ASSERT_NEAR(fromElement(result.data(), spec.output, size_t(row * ldo + head * cache.valueDim + d)),
-                      want[size_t(d)], 1e-5 + std::fabs(want[size_t(d)]) * roundingOf(spec.output))
+                      want[size_t(d)], c.tolerance + std::fabs(want[size_t(d)]) * roundingOf(spec.output))
               << "row " << row << " head " << head << " channel " << d;
       }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Chips, Cache, testing::ValuesIn(emulatedChips()),
+INSTANTIATE_TEST_SUITE_P(Chips, Cache,
+                         testing::Values("cuda:sm_80", "hip:gfx942", "hip:gfx1100", "hip:gfx1201"),
                          [](const testing::TestParamInfo<std::string> &info) {
                            return info.param.substr(info.param.find(':') + 1);
                          });

@@ -130,7 +130,8 @@ struct AppendSpec {
 };
 mlir::gpu::GPUFuncOp getOrCreateKVAppend(mlir::gpu::GPUModuleOp module, const AppendSpec &);
 
-/// As the CPU's attention, for few new tokens of each sequence.
+/// As the CPU's attention. A launch may choose by its rows between the form for few new tokens of each sequence and `tile`,
+/// whose blocks have 128 / (query heads of a kv head) neighbouring rows of the batch.
 ///   @attention(%q, %rowLanes, %lanes, [%sinks], [%slopes], %out, %rows, %ldq, %ldo, %layer)
 /// With `split`, `splits` blocks share a row's tokens, and a second kernel merges what they found:
 ///   @attention(%q, %rowLanes, %lanes, [%slopes], %parts, %rows, %ldq, %layer, %splits)
@@ -139,6 +140,9 @@ mlir::gpu::GPUFuncOp getOrCreateKVAppend(mlir::gpu::GPUModuleOp module, const Ap
 struct AttentionSpec : kernels::AttentionSpec {
   Element input = Element::F32, output = Element::F32;
   bool split = false;
+  bool tile = false;              // for many rows: on matrix units, the same arguments as without split
+  Element product = Element::F16; // with tile: of the cache, or what an f32 cache is rounded to
+  int64_t parts = 1;              // with tile: of queries and weights, as in LinearSpec
   llvm::Error check() const;
 };
 mlir::gpu::GPUFuncOp getOrCreateAttention(mlir::gpu::GPUModuleOp module, const AttentionSpec &);

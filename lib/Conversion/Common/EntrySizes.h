@@ -4,16 +4,16 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_ENTRYSIZES_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_ENTRYSIZES_H
+#ifndef PITH_LIB_CONVERSION_COMMON_ENTRYSIZES_H
+#define PITH_LIB_CONVERSION_COMMON_ENTRYSIZES_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "llvm/ADT/DenseSet.h"
 
 namespace pith {
 
-/// Moves what sizes are computed from to the entry's start: arithmetic on the dimensions of its arguments, and on
-/// elements of its inputs.
+/// Moves what sizes are computed from to the entry's start: arithmetic on the dimensions of its arguments,
+/// and on elements of its inputs.
 class SizeHoister {
 public:
   explicit SizeHoister(mlir::func::FuncOp entry);
@@ -31,4 +31,4 @@ private:
 
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_ENTRYSIZES_H
+#endif // PITH_LIB_CONVERSION_COMMON_ENTRYSIZES_H

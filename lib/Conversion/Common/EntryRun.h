@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_ENTRYRUN_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_ENTRYRUN_H
+#ifndef PITH_LIB_CONVERSION_COMMON_ENTRYRUN_H
+#define PITH_LIB_CONVERSION_COMMON_ENTRYRUN_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/IR/SymbolTable.h"
@@ -31,4 +31,4 @@ mlir::LogicalResult callKernel(LaunchOp op, mlir::SymbolTable &symbols, mlir::Va
 
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_ENTRYRUN_H
+#endif // PITH_LIB_CONVERSION_COMMON_ENTRYRUN_H

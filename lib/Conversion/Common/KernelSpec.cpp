@@ -5,7 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "pith/Conversion/KernelSpec.h"
-#include "../SpecAttributes.h"
+#include "SpecAttributes.h"
 
 using namespace mlir;
 using namespace pith;

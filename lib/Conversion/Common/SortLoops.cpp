@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A merge sort of positions, from short runs to long ones: runs of 1, 2, 4, ... positions are merged in pairs into the
-// scratch, which is copied back. It keeps the order of equal items and needs no recursion.
+// A merge sort of positions, from short runs to long ones: runs of 1, 2, 4, ... positions are merged in pairs
+// into the scratch, which is copied back. It keeps the order of equal items and needs no recursion.
 //
 //===----------------------------------------------------------------------===//
 #include "SortLoops.h"
@@ -38,9 +38,7 @@ private:
   Value index(int64_t value) { return arith::ConstantIndexOp::create(b, loc, value); }
   Value add(Value x, Value y) { return arith::AddIOp::create(b, loc, x, y); }
   Value atMost(Value x) { return arith::MinSIOp::create(b, loc, x, count); }
-  Value less(Value x, Value y) {
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, x, y);
-  }
+  Value less(Value x, Value y) { return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::slt, x, y); }
   Value select(Value c, Value x, Value y) { return arith::SelectOp::create(b, loc, c, x, y); }
   Value position(Value at) {
     Value value = memref::LoadOp::create(b, loc, op.getOrder(), ValueRange{row, at});
@@ -69,7 +67,8 @@ private:
       std::swap(x, y);
     if (!isa<FloatType>(x.getType())) {
       bool isUnsigned = op.getIsUnsigned() || x.getType().isInteger(1);
-      return arith::CmpIOp::create(b, loc, isUnsigned ? arith::CmpIPredicate::ult : arith::CmpIPredicate::slt, x, y);
+      return arith::CmpIOp::create(b, loc, isUnsigned ? arith::CmpIPredicate::ult : arith::CmpIPredicate::slt,
+                                   x, y);
     }
     auto compare = [&](arith::CmpFPredicate predicate, Value l, Value r) -> Value {
       return arith::CmpFOp::create(b, loc, predicate, l, r);
@@ -89,10 +88,10 @@ private:
     Value no = arith::ConstantIntOp::create(b, loc, 0, 1);
     // Carried: whether x, and whether y, is known to stand before the other.
     return loop(zero, numbers, one, {no, no}, [&](Value k, ValueRange known) -> SmallVector<Value> {
-             Value left = number(x, k), right = number(y, k);
-             Value decided = arith::OrIOp::create(b, loc, known[0], known[1]);
-             return {select(decided, known[0], before(left, right)), select(decided, known[1], before(right, left))};
-           })[0];
+      Value left = number(x, k), right = number(y, k);
+      Value decided = arith::OrIOp::create(b, loc, known[0], known[1]);
+      return {select(decided, known[0], before(left, right)), select(decided, known[1], before(right, left))};
+    })[0];
   }
 
   void sortRow() {

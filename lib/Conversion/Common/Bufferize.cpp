@@ -6,15 +6,15 @@
 //===----------------------------------------------------------------------===//
 //
 // The caller owns inputs and outputs. So results become arguments that are written, and because the caller
-// must know their sizes before it can pass them, the entry returns those instead. Where a size depends on data, it
-// returns -1, and asks for the memory when it knows.
+// must know their sizes before it can pass them, the entry returns those instead. Where a size depends on
+// data, it returns -1, and asks for the memory when it knows.
 //
 //===----------------------------------------------------------------------===//
 #include "../PithToLinalg/TensorBuilder.h"
 #include "mlir/Dialect/Arith/Transforms/BufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/BufferizableOpInterface.h"
-#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Bufferization/IR/DstBufferizableOpInterfaceImpl.h"
 #include "mlir/Dialect/Bufferization/Transforms/OneShotAnalysis.h"
 #include "mlir/Dialect/Bufferization/Transforms/Transforms.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -179,11 +179,10 @@ void pith::registerBufferizationModels(DialectRegistry &registry) {
   tensor::registerBufferizableOpInterfaceExternalModels(registry);
   tensor::registerInferTypeOpInterfaceExternalModels(registry);
   tensor::registerSubsetOpInterfaceExternalModels(registry);
-  registry.addExtension(
-      +[](MLIRContext *context, PithDialect *) {
-        LaunchOp::attachInterface<LaunchModel>(*context);
-        ArgSortOp::attachInterface<ArgSortModel>(*context);
-      });
+  registry.addExtension(+[](MLIRContext *context, PithDialect *) {
+    LaunchOp::attachInterface<LaunchModel>(*context);
+    ArgSortOp::attachInterface<ArgSortModel>(*context);
+  });
 }
 
 //===----------------------------------------------------------------------===//
@@ -209,7 +208,8 @@ static void takeInputs(func::FuncOp entry) {
   entry.setType(b.getFunctionType(entry.front().getArgumentTypes(), entry.getResultTypes()));
 }
 
-/// Whether a size is arithmetic on the sizes of the entry's arguments, and on elements of its inputs. `known` has the answers given before.
+/// Whether a size is arithmetic on the sizes of the entry's arguments, and on elements of its inputs. `known`
+/// has the answers given before.
 static bool isKnownAtStart(Value size, DenseMap<Value, bool> &known) {
   auto [entry, fresh] = known.try_emplace(size, false);
   if (!fresh)

@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_KERNELCHOOSER_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_KERNELCHOOSER_H
+#ifndef PITH_LIB_CONVERSION_COMMON_KERNELCHOOSER_H
+#define PITH_LIB_CONVERSION_COMMON_KERNELCHOOSER_H
 
 #include "../PithToLinalg/TensorBuilder.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -97,4 +97,4 @@ private:
 
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_KERNELCHOOSER_H
+#endif // PITH_LIB_CONVERSION_COMMON_KERNELCHOOSER_H

@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_LOWERRESHAPES_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_LOWERRESHAPES_H
+#ifndef PITH_LIB_CONVERSION_COMMON_LOWERRESHAPES_H
+#define PITH_LIB_CONVERSION_COMMON_LOWERRESHAPES_H
 
 #include "mlir/IR/Operation.h"
 
@@ -14,4 +14,4 @@ namespace pith {
 void lowerReshapes(mlir::Operation *root);
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_LOWERRESHAPES_H
+#endif // PITH_LIB_CONVERSION_COMMON_LOWERRESHAPES_H

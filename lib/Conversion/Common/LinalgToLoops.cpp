@@ -11,9 +11,9 @@
 // loops are kept in registers.
 //
 //===----------------------------------------------------------------------===//
+#include "FlatLoop.h"
 #include "SortLoops.h"
 #include "TeamCalls.h"
-#include "TeamLoops.h"
 #include "mlir/Dialect/Affine/Utils.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

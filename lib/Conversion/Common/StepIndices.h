@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_STEPINDICES_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_STEPINDICES_H
+#ifndef PITH_LIB_CONVERSION_COMMON_STEPINDICES_H
+#define PITH_LIB_CONVERSION_COMMON_STEPINDICES_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 
@@ -23,4 +23,4 @@ int64_t positionLimit(mlir::func::FuncOp step);
 
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_STEPINDICES_H
+#endif // PITH_LIB_CONVERSION_COMMON_STEPINDICES_H

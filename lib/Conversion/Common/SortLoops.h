@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_SORTLOOPS_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_SORTLOOPS_H
+#ifndef PITH_LIB_CONVERSION_COMMON_SORTLOOPS_H
+#define PITH_LIB_CONVERSION_COMMON_SORTLOOPS_H
 
 #include "pith/Dialect/Pith/IR/PithDataOps.h"
 
@@ -16,4 +16,4 @@ mlir::LogicalResult lowerSort(ArgSortOp op);
 
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_SORTLOOPS_H
+#endif // PITH_LIB_CONVERSION_COMMON_SORTLOOPS_H

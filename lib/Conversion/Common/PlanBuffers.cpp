@@ -11,9 +11,9 @@
 // so that places are found at compile time as if the product were 1. The workspace is the classes one behind
 // the other.
 //
-// What has no place stays an allocation, which the runtime serves: a buffer whose size depends on data, and one
-// that a loop makes in one iteration for the next. It is released at the end of the iteration that made it if
-// nothing that lives longer refers to it.
+// What has no place stays an allocation, which the runtime serves: a buffer whose size depends on data, and
+// one that a loop makes in one iteration for the next. It is released at the end of the iteration that made
+// it if nothing that lives longer refers to it.
 //
 // Every place begins at a multiple of 64 bytes. Where an element of the class is small, its unit is the
 // product rounded up to a multiple of 64; else each buffer's bytes per unit are.

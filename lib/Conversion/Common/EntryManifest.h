@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_ENTRYMANIFEST_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_ENTRYMANIFEST_H
+#ifndef PITH_LIB_CONVERSION_COMMON_ENTRYMANIFEST_H
+#define PITH_LIB_CONVERSION_COMMON_ENTRYMANIFEST_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "pith/Codegen/CPU/Kernels.h"
@@ -26,4 +26,4 @@ int64_t getPageBytes(mlir::ModuleOp module, bool condition);
 
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_ENTRYMANIFEST_H
+#endif // PITH_LIB_CONVERSION_COMMON_ENTRYMANIFEST_H

@@ -5,18 +5,26 @@
 //
 //===----------------------------------------------------------------------===//
 #include "TeamCalls.h"
-#include "TeamLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/Linalg/IR/Linalg.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "pith/Conversion/PackedWeights.h"
 #include "pith/Dialect/Pith/IR/PithDataOps.h"
 #include "pith/executable.h"
 
 using namespace mlir;
 using namespace pith;
+
+Value pith::loadField(OpBuilder &b, Location loc, Value context, int64_t offset, Type type) {
+  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
+  Value address = LLVM::GEPOp::create(b, loc, pointer, b.getI8Type(), context,
+                                      ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
+  return LLVM::LoadOp::create(b, loc, type, address);
+}
 
 Value pith::describeBuffer(OpBuilder &b, Location loc, MemRefType type, Value data, ArrayRef<Value> dims) {
   int64_t rank = type.getRank();

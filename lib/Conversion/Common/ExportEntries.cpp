@@ -17,7 +17,6 @@
 //===----------------------------------------------------------------------===//
 #include "EntryManifest.h"
 #include "TeamCalls.h"
-#include "TeamLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"

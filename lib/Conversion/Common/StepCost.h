@@ -4,8 +4,8 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#ifndef PITH_LIB_CONVERSION_PITHTOCPU_STEPCOST_H
-#define PITH_LIB_CONVERSION_PITHTOCPU_STEPCOST_H
+#ifndef PITH_LIB_CONVERSION_COMMON_STEPCOST_H
+#define PITH_LIB_CONVERSION_COMMON_STEPCOST_H
 
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "pith/Dialect/Pith/IR/Pith.h"
@@ -18,4 +18,4 @@ void noteStepCost(mlir::ModuleOp module, mlir::func::FuncOp step);
 
 } // namespace pith
 
-#endif // PITH_LIB_CONVERSION_PITHTOCPU_STEPCOST_H
+#endif // PITH_LIB_CONVERSION_COMMON_STEPCOST_H
