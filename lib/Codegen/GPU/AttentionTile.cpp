@@ -62,6 +62,11 @@ public:
           a.slopes ? k.fmul(k.load(k.f32, k.at(a.slopes, k.mul(own[s].head, 4))), k.constant(k.f32, log2e))
                    : Value());
     }
+    for (int64_t q = 0; q < 2; ++q) {
+      TilePlace place = k.place(tile::What::common, q);
+      keyRows.push_back(k.mul(place.row, plan.keyPitch));
+      keyOctets.push_back(octetPlace(place.row, place.column));
+    }
     loadQueries(team);
     Value end = k.minimum(k.add(firstRow, plan.rows), a.rows);
     auto loop = scf::WhileOp::create(
@@ -76,6 +81,11 @@ public:
   }
 
 private:
+  /// Octet `octet` of row `row` stands in this place: as KernelBuilder::octetOffset has it.
+  Value octetPlace(Value row, Value octet) {
+    return k.div(k.sub(k.octetOffset(row, octet, plan.keyPitch), k.mul(row, plan.keyPitch)), 16);
+  }
+
   /// An own row: what it is of the batch. Heads past the last one repeat it.
   struct Own {
     Value row, head, present;
@@ -275,10 +285,12 @@ private:
       for (int64_t g = 0; g < plan.keyGroups; ++g) {
         Value common[2];
         for (int64_t q = 0; q < 2; ++q) {
-          TilePlace place = k.place(tile::What::common, q);
-          Value offset =
-              k.octetOffset(k.add(place.row, t * commonRows), k.add(place.column, g * 4), plan.keyPitch);
-          common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.shared(), offset), 16);
+          // Rows 16 apart have their octets in the same places, and octets 8 apart are 128 bytes apart: so few
+          // addresses serve all loads.
+          Value low = arith::XOrIOp::create(k.b, k.loc, keyOctets[q], k.index(g % 2 * 4));
+          Value offset = k.add(keyRows[q], k.mul(low, 16));
+          int64_t fixed = t * commonRows * plan.keyPitch + g / 2 * 128;
+          common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.at(k.shared(), offset), fixed), 16);
         }
         for (int64_t p = spec.parts - 1; p >= 0; --p) {
           const Value *o = &queries[(g * spec.parts + p) * 2];
@@ -380,7 +392,7 @@ private:
   const AttentionArguments a;
   Value firstRow, kvHead, pages;
   SmallVector<Own> own; // of the sums that this lane has
-  Values slopes, queries, positions, valid;
+  Values slopes, queries, positions, valid, keyRows, keyOctets;
 };
 } // namespace
 
