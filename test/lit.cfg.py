@@ -24,6 +24,9 @@ for name in ("HOME", "CCACHE_DIR"):
 config.substitutions.append(("%launcher", config.launcher if os.path.exists(config.launcher) else ""))
 # How long the example server is loaded.
 config.substitutions.append(("%seconds", lit_config.params.get("seconds", "1")))
+# Tests of minutes: cmake --build build --target emulator-models
+if lit_config.params.get("heavy"):
+    config.available_features.add("heavy")
 # An instrumented library needs instrumented programs.
 if not config.sanitize:
     config.available_features.add("installable")

@@ -18,6 +18,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 using namespace llvm;
@@ -26,7 +27,8 @@ using namespace pith::onnx::proto;
 namespace {
 
 cl::opt<std::string> folder(cl::Positional, cl::Required, cl::desc("<folder>"));
-cl::opt<std::string> shapeName("shape", cl::init("1b"), cl::desc("1b, or tiny"));
+cl::opt<std::string> shapeName("shape", cl::init("1b"), cl::desc("1b, 8b, 70b-block (one of its blocks), or tiny"));
+cl::opt<bool> hollow("hollow", cl::desc("the weights' file is a hole: for compiling with --stripped"));
 cl::opt<std::string> weightFormat("format", cl::init("f16"), cl::desc("weights: f32, f16, int4 (block 32, f32 activations)"));
 
 struct Shape {
@@ -59,7 +61,7 @@ uint16_t toHalf(float value) {
 class Writer {
 public:
   Writer(const Shape &shape, const std::string &path, int type)
-      : shape(shape), data(path, std::ios::binary), type(type), graph(*model.mutable_graph()) {
+      : shape(shape), dataPath(path), data(path, std::ios::binary), type(type), graph(*model.mutable_graph()) {
     model.set_ir_version(10);
     auto import = [&](const char *domain, int64_t version) {
       OperatorSetIdProto *set = model.add_opset_import();
@@ -72,12 +74,17 @@ public:
   }
 
   void build();
+  bool resize() const {
+    std::error_code code;
+    std::filesystem::resize_file(dataPath, offset, code);
+    return !code;
+  }
   bool finish(const std::string &path) {
     std::ofstream file(path, std::ios::binary);
     bool done = model.SerializeToOstream(&file);
     file.close();
     data.close();
-    return done && file && data;
+    return done && file && data && (!hollow || resize());
   }
 
 private:
@@ -125,8 +132,9 @@ private:
   void external(const std::string &name, int elementType, std::vector<int64_t> dims, int64_t bytes, Fill fill) {
     TensorProto *stored = tensor(name, elementType, dims);
     stored->set_data_location(1);
-    while (offset % 64)
-      data.put(0), ++offset;
+    for (; offset % 64; ++offset)
+      if (!hollow)
+        data.put(0);
     auto entry = [&](const char *key, const std::string &value) {
       StringStringEntryProto *pair = stored->add_external_data();
       pair->set_key(key);
@@ -135,6 +143,10 @@ private:
     entry("location", "model.onnx.data");
     entry("offset", std::to_string(offset));
     entry("length", std::to_string(bytes));
+    if (hollow) {
+      offset += bytes;
+      return;
+    }
     std::vector<char> piece;
     for (int64_t done = 0; done < bytes; done += piece.size()) {
       piece.resize(std::min<int64_t>(bytes - done, 1 << 20));
@@ -206,6 +218,7 @@ private:
   }
 
   Shape shape;
+  std::string dataPath;
   std::ofstream data;
   int type;
   int64_t offset = 0;
@@ -324,10 +337,14 @@ int main(int argc, char **argv) {
   Shape shape;
   if (shapeName == "1b")
     shape = {2048, 16, 32, 8, 64, 8192, 32000, 4096};
+  else if (shapeName == "8b")
+    shape = {4096, 32, 32, 8, 128, 14336, 128256, 8192};
+  else if (shapeName == "70b-block")
+    shape = {8192, 1, 64, 8, 128, 28672, 32000, 8192};
   else if (shapeName == "tiny")
     shape = {256, 2, 4, 2, 64, 704, 512, 512};
   else {
-    errs() << "make-llama: unknown shape '" << shapeName << "'; shapes are 1b, tiny\n";
+    errs() << "make-llama: unknown shape '" << shapeName << "'; shapes are 1b, 8b, 70b-block, tiny\n";
     return 2;
   }
   if (weightFormat != "f32" && weightFormat != "f16" && weightFormat != "int4") {

@@ -5,12 +5,15 @@
 //
 //===----------------------------------------------------------------------===//
 
+#include "Device.h"
 #include "Report.h"
 #include "pith/Conversion/Passes.h"
+#include "pith/Conversion/PithToGPU/Passes.h"
 #include "pith/Dialect/Pith/Transforms/Passes.h"
 #include "pith/Driver/Driver.h"
 #include "pith/Import/ONNX/Import.h"
 #include "pith/Package/Package.h"
+#include "pith/Target/Passes.h"
 #include "pith/Target/X86/Target.h"
 
 #include "mlir/IR/Diagnostics.h"
@@ -31,7 +34,8 @@ namespace {
 class NameThePass : public PassInstrumentation {
 public:
   void runBeforePass(Pass *pass, Operation *) override {
-    current.emplace(("running pass " + (pass->getArgument().empty() ? pass->getName() : pass->getArgument())).str());
+    current.emplace(
+        ("running pass " + (pass->getArgument().empty() ? pass->getName() : pass->getArgument())).str());
   }
   void runAfterPass(Pass *, Operation *) override { current.reset(); }
   void runAfterPassFailed(Pass *, Operation *) override { current.reset(); }
@@ -71,6 +75,7 @@ private:
   std::unique_ptr<MLIRContext> context;
   OwningOpRef<ModuleOp> module;
   cpu::Machine machine;
+  Device device;
   std::optional<PackageContents> contents;
   llvm::SmallVector<char, 0> code;
 };
@@ -82,6 +87,10 @@ bool Compilation::start() {
   if (!found)
     return error("--cpu: unknown CPU '" + options.cpu + "', or one without AVX2");
   machine = *found;
+  llvm::Expected<Device> named = parseDevice(options.target);
+  if (!named)
+    return error(llvm::toString(named.takeError()));
+  device = *named;
   DialectRegistry registry;
   registerDialects(registry);
   // Threads of a pass manager would not pay off on one module with a few functions.
@@ -104,12 +113,13 @@ bool Compilation::start() {
   if (options.report)
     report.attach(*context);
   if (!options.skipPasses.empty())
-    context->registerActionHandler([this](llvm::function_ref<void()> transform, const tracing::Action &action) {
-      if (auto *execution = dyn_cast<PassExecutionAction>(&action))
-        if (llvm::is_contained(options.skipPasses, execution->getPass().getArgument()))
-          return;
-      transform();
-    });
+    context->registerActionHandler(
+        [this](llvm::function_ref<void()> transform, const tracing::Action &action) {
+          if (auto *execution = dyn_cast<PassExecutionAction>(&action))
+            if (llvm::is_contained(options.skipPasses, execution->getPass().getArgument()))
+              return;
+          transform();
+        });
   return true;
 }
 
@@ -147,13 +157,21 @@ bool Compilation::passes(Phase phase) {
     schedule.reference = options.reference;
     schedule.exact = options.precision == Precision::Exact;
     schedule.maxRows = options.maxRows;
-    buildSchedule(pm, schedule);
+    if (device.isGPU())
+      buildGPUSchedule(pm, schedule);
+    else
+      buildSchedule(pm, schedule);
     break;
   }
   case Phase::Kernels:
-    buildKernels(pm);
+    if (device.isGPU())
+      buildGPUKernels(pm, device.chips);
+    else
+      buildKernels(pm);
     break;
   default:
+    if (device.isGPU())
+      pm.addPass(createEmbedImages({device.chips, device.emulated}));
     x86::buildLowerToLLVM(pm);
     break;
   }
@@ -179,10 +197,9 @@ bool Compilation::object() {
 bool Compilation::package() {
   llvm::SmallString<128> header(options.output);
   llvm::sys::path::replace_extension(header, ".h");
-  llvm::Error failure =
-      options.embedAs.empty()
-          ? packageFile(*contents, code, machine, options.output)
-          : packageObject(*contents, code, machine, options.embedAs, options.output, header);
+  llvm::Error failure = options.embedAs.empty() ? packageFile(*contents, code, machine, options.output)
+                                                : packageObject(*contents, code, machine, options.embedAs,
+                                                                options.output, header);
   if (failure)
     return error(llvm::toString(std::move(failure)));
   return true;
@@ -230,6 +247,14 @@ bool Compilation::run() {
       if (!taken)
         return error(llvm::toString(taken.takeError()));
       contents = std::move(*taken);
+      contents->device = device.name();
+      contents->stripped = options.stripped;
+      if (isKernelFormat(options.text)) {
+        llvm::Expected<std::string> code = emitKernels(*module, device, options.text);
+        if (!code)
+          return error(llvm::toString(code.takeError()));
+        return writeText([&](llvm::raw_ostream &os) { os << *code; }, options.output);
+      }
     }
     bool done = info.phase == Phase::Import   ? import()
                 : info.phase < Phase::Object  ? passes(info.phase)
@@ -258,4 +283,6 @@ bool Compilation::run() {
   return true;
 }
 
-bool pith::compile(const CompileOptions &options, llvm::raw_ostream &log) { return Compilation(options, log).run(); }
+bool pith::compile(const CompileOptions &options, llvm::raw_ostream &log) {
+  return Compilation(options, log).run();
+}

@@ -64,9 +64,9 @@ void Report::raised(ModuleOp module) {
       left += isa<MatmulOp, SoftmaxOp>(op);
     });
     std::string text;
-    llvm::raw_string_ostream(text) << "entry @" << function.getSymName() << " (" << kind.getValue() << "): " << blocks
-                                   << " blocks, " << attention << " attention, " << caches << " caches, " << left
-                                   << " products and softmaxes left as tensor code";
+    llvm::raw_string_ostream(text) << "entry @" << function.getSymName() << " (" << kind.getValue()
+                                   << "): " << blocks << " blocks, " << attention << " attention, " << caches
+                                   << " caches, " << left << " products and softmaxes left as tensor code";
     entries.push_back(std::move(text));
   }
 }

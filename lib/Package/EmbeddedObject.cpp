@@ -5,9 +5,9 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// The code generator's object stays as it is, byte for byte; behind it come the new sections, and behind those the
-// symbol and section tables again, with more in them. Section indices and symbol indices that relocations use do not
-// change that way.
+// The code generator's object stays as it is, byte for byte; behind it come the new sections, and behind
+// those the symbol and section tables again, with more in them. Section indices and symbol indices that
+// relocations use do not change that way.
 //
 //===----------------------------------------------------------------------===//
 #include "EmbeddedObject.h"
@@ -133,15 +133,15 @@ Error pith::writeEmbeddedObject(OutputFile &file, ArrayRef<char> code, const Emb
   if (Error error = file.reserve(relocationsAt))
     return error;
 
-  // Large sections (which linkers put behind everything else): gigabytes between code and data would be out of
-  // reach of their relocations.
-  unsigned weights = tables.addSection(".lrodata.pith_weights", ELF::SHT_PROGBITS,
-                                       ELF::SHF_ALLOC | ELF::SHF_X86_64_LARGE, PITH_FILE_WEIGHT_ALIGNMENT, weightsAt,
-                                       embedding.weightsSize);
-  unsigned manifest = tables.addSection(".rodata.pith_manifest", ELF::SHT_PROGBITS, ELF::SHF_ALLOC, 1, manifestAt,
-                                        manifestSize);
-  unsigned model = tables.addSection(".data.rel.ro.pith_model", ELF::SHT_PROGBITS, ELF::SHF_ALLOC | ELF::SHF_WRITE, 8,
-                                     modelAt, sizeof(pith_embedded));
+  // Large sections (which linkers put behind everything else): gigabytes between code and data would be out
+  // of reach of their relocations.
+  unsigned weights =
+      tables.addSection(".lrodata.pith_weights", ELF::SHT_PROGBITS, ELF::SHF_ALLOC | ELF::SHF_X86_64_LARGE,
+                        PITH_FILE_WEIGHT_ALIGNMENT, weightsAt, embedding.weightsSize);
+  unsigned manifest = tables.addSection(".rodata.pith_manifest", ELF::SHT_PROGBITS, ELF::SHF_ALLOC, 1,
+                                        manifestAt, manifestSize);
+  unsigned model = tables.addSection(".data.rel.ro.pith_model", ELF::SHT_PROGBITS,
+                                     ELF::SHF_ALLOC | ELF::SHF_WRITE, 8, modelAt, sizeof(pith_embedded));
   unsigned weightsSymbol = tables.addSymbol(name + "_weights", weights, embedding.weightsSize, true);
   unsigned manifestSymbol = tables.addSymbol(name + "_manifest", manifest, manifestSize, true);
   tables.addSymbol(name, model, sizeof(pith_embedded), false);
@@ -163,7 +163,8 @@ Error pith::writeEmbeddedObject(OutputFile &file, ArrayRef<char> code, const Emb
   if (Error error = file.padTo(weightsAt))
     return error;
   if (Error error = embedding.stream([&](ArrayRef<char> bytes) {
-        description.weights_checksum = pith_file_checksum(description.weights_checksum, bytes.data(), bytes.size());
+        description.weights_checksum =
+            pith_file_checksum(description.weights_checksum, bytes.data(), bytes.size());
         return file.write(bytes);
       }))
     return error;

@@ -34,8 +34,8 @@ Error OutputFile::error(const Twine &what, int code) const {
                            "cannot " + what + " '" + path + "': " + std::strerror(code));
 }
 
-/// A temporary name ends with its process' number, or goes on behind a point: then it is the linker's own temporary file,
-/// which it forgets when it cannot rename it.
+/// A temporary name ends with its process' number, or goes on behind a point: then it is the linker's own
+/// temporary file, which it forgets when it cannot rename it.
 void OutputFile::removeLeftovers() const {
   std::error_code code;
   StringRef folder = sys::path::parent_path(path);

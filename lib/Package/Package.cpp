@@ -31,21 +31,24 @@ static bool mayBeUsed(StringRef feature) {
   return used.contains(feature);
 }
 
-static json::Object describeTarget(const cpu::Machine &machine) {
+static json::Object describeTarget(const cpu::Machine &machine, StringRef device) {
   json::Array features;
   SmallVector<StringRef> all;
   StringRef(machine.features).split(all, ',', -1, /*KeepEmpty=*/false);
   for (StringRef feature : all)
     if (feature.consume_front("+") && mayBeUsed(feature))
       features.push_back(feature);
-  return json::Object{{"arch", "x86_64"}, {"cpu", machine.cpu}, {"features", std::move(features)}};
+  json::Object target{{"arch", "x86_64"}, {"cpu", machine.cpu}, {"features", std::move(features)}};
+  if (device != "cpu")
+    target["device"] = device;
+  return target;
 }
 
 static Expected<std::string> finishManifest(const PackageContents &contents, const cpu::Machine &machine) {
   Expected<json::Value> manifest = json::parse(contents.manifest);
   if (!manifest)
     return manifest.takeError();
-  (*manifest->getAsObject())["target"] = describeTarget(machine);
+  (*manifest->getAsObject())["target"] = describeTarget(machine, contents.device);
   return formatv("{0}", *manifest).str();
 }
 
@@ -81,16 +84,20 @@ Error pith::packageFile(PackageContents &contents, ArrayRef<char> code, const cp
   trailer.weights_size = sectionSize(*packed);
   trailer.manifest_offset = trailer.weights_offset + trailer.weights_size;
   trailer.manifest_size = text.size();
-  if (Error error = file.reserve(trailer.manifest_offset + text.size() + sizeof(trailer)))
-    return error;
-  if (Error error = file.padTo(trailer.weights_offset))
-    return error;
   trailer.weights_checksum = PITH_FILE_CHECKSUM_SEED;
-  if (Error error = streamWeights(*contents.weights, *packed, [&](ArrayRef<char> bytes) {
-        trailer.weights_checksum = pith_file_checksum(trailer.weights_checksum, bytes.data(), bytes.size());
-        return file.write(bytes);
-      }))
+  uint64_t before = contents.stripped ? trailer.elf_size : trailer.manifest_offset;
+  if (Error error = file.reserve(before + text.size() + sizeof(trailer)))
     return error;
+  // What fills in other weights knows their checksum.
+  if (!contents.stripped) {
+    if (Error error = file.padTo(trailer.weights_offset))
+      return error;
+    if (Error error = streamWeights(*contents.weights, *packed, [&](ArrayRef<char> bytes) {
+          trailer.weights_checksum = pith_file_checksum(trailer.weights_checksum, bytes.data(), bytes.size());
+          return file.write(bytes);
+        }))
+      return error;
+  }
   trailer.manifest_checksum = pith_file_checksum(PITH_FILE_CHECKSUM_SEED, text.data(), text.size());
   trailer.version = PITH_FILE_VERSION;
   trailer.trailer_size = sizeof(trailer);

@@ -11,6 +11,7 @@
 //===----------------------------------------------------------------------===//
 #include "WeightWriter.h"
 #include "mlir/IR/SymbolTable.h"
+#include "pith/Codegen/GPU/Kernels.h"
 #include "pith/Conversion/KernelSpec.h"
 #include "llvm/Support/MathExtras.h"
 #include <cstring>
@@ -190,29 +191,25 @@ static Expected<cpu::WeightView> viewOf(const Source &source, bool kMajor) {
   return view;
 }
 
-static Error streamLinear(PackedOp packed, ArrayRef<Source> sources,
-                          llvm::function_ref<Error(ArrayRef<char>)> sink) {
-  Diagnosed diagnosed(packed.getContext());
-  bool kMajor = false;
-  FailureOr<cpu::LinearLayout> layout =
-      readLinearLayout(packed.getLayout(), kMajor, [&] { return packed.emitError(); });
-  if (failed(layout))
-    return diagnosed.take(packed.getSymName());
+/// `pack` is a machine's packLinear.
+template <typename Layout, typename Pack>
+static Error streamPanels(PackedOp packed, const Layout &layout, bool kMajor, Pack pack,
+                          ArrayRef<Source> sources, llvm::function_ref<Error(ArrayRef<char>)> sink) {
   SmallVector<cpu::WeightView> views;
   int64_t n = 0;
   for (const Source &source : sources) {
     Expected<cpu::WeightView> view = viewOf(source, kMajor);
     if (!view)
       return view.takeError();
-    if (view->k != layout->k)
+    if (view->k != layout.k)
       return problem("packed weight '" + packed.getSymName() + "': k is " + llvm::Twine(view->k) +
-                     ", expected " + llvm::Twine(layout->k));
+                     ", expected " + llvm::Twine(layout.k));
     n += view->n;
     views.push_back(*view);
   }
-  if (n != layout->n || layout->sizeBytes() != static_cast<int64_t>(packed.getSize()))
+  if (n != layout.n || layout.sizeBytes() != static_cast<int64_t>(packed.getSize()))
     return problem("packed weight '" + packed.getSymName() + "': its size is not what its layout says");
-  int64_t panelBytes = layout->panelBytes(), panels = layout->sizeBytes() / panelBytes;
+  int64_t panelBytes = layout.panelBytes(), panels = layout.sizeBytes() / panelBytes;
   int64_t step = std::max<int64_t>(1, bufferBytes / panelBytes);
   int64_t threads = std::max(1u, std::thread::hardware_concurrency());
   std::vector<uint8_t> buffer(std::min(step, panels) * panelBytes);
@@ -221,14 +218,14 @@ static Error streamLinear(PackedOp packed, ArrayRef<Source> sources,
     auto packShare = [&](int64_t thread) {
       int64_t begin = count * thread / threads, end = count * (thread + 1) / threads;
       if (begin < end)
-        cpu::packLinear(*layout, views, first + begin, end - begin, buffer.data() + begin * panelBytes);
+        pack(layout, views, first + begin, end - begin, buffer.data() + begin * panelBytes);
     };
     std::vector<std::thread> team;
     if (count * panelBytes > (1 << 20))
       for (int64_t thread = 1; thread < threads; ++thread)
         team.emplace_back(packShare, thread);
     if (team.empty())
-      cpu::packLinear(*layout, views, first, count, buffer.data());
+      pack(layout, views, first, count, buffer.data());
     else
       packShare(0);
     for (std::thread &thread : team)
@@ -237,6 +234,24 @@ static Error streamLinear(PackedOp packed, ArrayRef<Source> sources,
       return error;
   }
   return Error::success();
+}
+
+static Error streamLinear(PackedOp packed, ArrayRef<Source> sources,
+                          llvm::function_ref<Error(ArrayRef<char>)> sink) {
+  Diagnosed diagnosed(packed.getContext());
+  bool kMajor = false;
+  FailureOr<cpu::LinearLayout> layout =
+      readLinearLayout(packed.getLayout(), kMajor, [&] { return packed.emitError(); });
+  if (failed(layout))
+    return diagnosed.take(packed.getSymName());
+  auto device = packed.getLayout().getAs<StringAttr>(kDeviceKey);
+  if (!device)
+    return streamPanels(packed, *layout, kMajor, cpu::packLinear, sources, sink);
+  pith::gpu::LinearLayout panels;
+  static_cast<kernels::LinearWeights &>(panels) = *layout;
+  if (Error error = panels.check())
+    return error;
+  return streamPanels(packed, panels, kMajor, pith::gpu::packLinear, sources, sink);
 }
 
 //===----------------------------------------------------------------------===//

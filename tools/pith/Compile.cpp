@@ -19,30 +19,45 @@ using namespace llvm;
 using namespace pith;
 
 static cl::SubCommand sub("compile", "compile a model to one native file");
-static cl::opt<std::string> input(cl::Positional, cl::Required, cl::sub(sub), cl::desc("<model.onnx|model.mlir>"));
-static cl::opt<std::string> output("o", cl::sub(sub), cl::desc("output file (default: the model's name with .pith)"));
-static cl::opt<std::string> emit("emit", cl::sub(sub), cl::init("package"),
-                                 cl::desc("stop after a phase: import, raise, schedule, kernels, lower, object, "
-                                          "package; or print llvm, asm; or obj: an object file with code, weights and "
-                                          "manifest, and a C header beside it, to link into a program"));
-static cl::opt<std::string> symbol("symbol", cl::sub(sub), cl::desc("with --emit=obj: the model's name in C (default: the output file's)"));
+static cl::opt<std::string> input(cl::Positional, cl::Required, cl::sub(sub),
+                                  cl::desc("<model.onnx|model.mlir>"));
+static cl::opt<std::string> output("o", cl::sub(sub),
+                                   cl::desc("output file (default: the model's name with .pith)"));
+static cl::opt<std::string>
+    emit("emit", cl::sub(sub), cl::init("package"),
+         cl::desc("stop after a phase: import, raise, schedule, kernels, lower, object, "
+                  "package; or print llvm, asm; or obj: an object file with code, weights and "
+                  "manifest, and a C header beside it, to link into a program"));
+static cl::opt<std::string>
+    symbol("symbol", cl::sub(sub),
+           cl::desc("with --emit=obj: the model's name in C (default: the output file's)"));
 static cl::opt<std::string> from("from", cl::sub(sub), cl::init("import"),
                                  cl::desc("the phase after which an .mlir input was printed"));
-static cl::opt<std::string> target("target", cl::sub(sub), cl::init("cpu"), cl::desc("device: cpu"));
-static cl::opt<std::string> cpu("cpu", cl::sub(sub), cl::init("host"),
-                                cl::desc("CPU to compile for: host, or a name that LLVM knows (x86-64-v3, znver4, …)"));
+static cl::opt<std::string>
+    target("target", cl::sub(sub), cl::init("cpu"),
+           cl::desc("device: cpu, cuda:CHIPS (cuda:sm_80,sm_90a), hip:CHIPS (hip:gfx942), emulator:CHIP"));
+static cl::opt<std::string>
+    cpu("cpu", cl::sub(sub), cl::init("host"),
+        cl::desc("CPU to compile for: host, or a name that LLVM knows (x86-64-v3, znver4, …)"));
 static cl::opt<Precision> precision("precision", cl::sub(sub), cl::init(Precision::Balanced),
                                     cl::desc("how to multiply with quantized weights:"),
                                     cl::values(clEnumValN(Precision::Exact, "exact", "in f32"),
                                                clEnumValN(Precision::Balanced, "balanced",
                                                           "activations may be quantized to int8")));
-static cl::opt<bool> report("report", cl::sub(sub), cl::desc("say what was raised, what not and why, and the time per phase"));
+static cl::opt<bool> report("report", cl::sub(sub),
+                            cl::desc("say what was raised, what not and why, and the time per phase"));
 static cl::opt<bool> reference("reference", cl::sub(sub), cl::desc("plain loops instead of kernels"));
-static cl::opt<bool> check("check", cl::sub(sub), cl::desc("only import: say everything that stands in the way, write nothing"));
-static cl::opt<bool> invokeOnly("invoke-only", cl::sub(sub), cl::desc("keep only the exported graph, no step entry"));
+static cl::opt<bool> check("check", cl::sub(sub),
+                           cl::desc("only import: say everything that stands in the way, write nothing"));
+static cl::opt<bool> invokeOnly("invoke-only", cl::sub(sub),
+                                cl::desc("keep only the exported graph, no step entry"));
 static cl::opt<std::string> saveIR("save-ir", cl::sub(sub), cl::desc("folder for the IR after every phase"));
-static cl::list<std::string> skipPasses("skip-pass", cl::sub(sub), cl::CommaSeparated, cl::desc("passes not to run, by argument"));
-static cl::opt<unsigned> maxRows("max-rows", cl::sub(sub), cl::init(512), cl::desc("rows of a step that the code takes at once"));
+static cl::opt<bool> stripped("stripped", cl::sub(sub),
+                              cl::desc("leave the weights out: a file for benchmarks that fill in others (bench/gpu)"));
+static cl::list<std::string> skipPasses("skip-pass", cl::sub(sub), cl::CommaSeparated,
+                                        cl::desc("passes not to run, by argument"));
+static cl::opt<unsigned> maxRows("max-rows", cl::sub(sub), cl::init(512),
+                                 cl::desc("rows of a step that the code takes at once"));
 static cl::opt<std::string> cacheElement("kv-cache", cl::sub(sub), cl::init("auto"),
                                          cl::desc("element type of the KV cache: auto, f32, f16"));
 
@@ -90,12 +105,12 @@ static int run() {
     errs() << "pith: --check is for .onnx models, not '" << input << "'\n";
     return 2;
   }
-  if (target != "cpu") {
-    errs() << "pith: --target: unknown target '" << target << "'; targets are cpu\n";
-    return 2;
-  }
+  options.target = target;
   if (emit == "llvm" || emit == "asm") {
     options.emit = Phase::Object;
+    options.text = emit;
+  } else if (isKernelFormat(emit)) {
+    options.emit = Phase::Lower;
     options.text = emit;
   } else if (emit != "obj" && !findPhase("emit", emit, options.emit)) {
     return 2;
@@ -125,6 +140,7 @@ static int run() {
   options.report = report;
   options.reference = reference;
   options.invokeOnly = invokeOnly;
+  options.stripped = stripped;
   options.saveIR = saveIR;
   options.skipPasses.assign(skipPasses.begin(), skipPasses.end());
   options.maxRows = maxRows;

@@ -216,6 +216,8 @@ void Inspection::print() const {
   const pith_file_trailer &end = file.trailer();
   outs() << "file     format " << end.version << ", by " << manifest.producer << "\n"
          << "target   " << manifest.arch << ", " << manifest.cpu << ": " << join(manifest.features, " ") << "\n";
+  if (!manifest.device.empty())
+    outs() << "device   " << manifest.device << "\n";
   printEntries();
   printWeights();
   outs() << formatv("parts    code 0..{0}, weights {1}..{2}, manifest {3}..{4}\n", end.elf_size, end.weights_offset,

@@ -39,6 +39,12 @@ void Model::removeTemporary() {
   temporary.clear();
 }
 
+/// The chips that a model is compiled for when only a kind of device is named: the PTX of the first runs on all later ones.
+static std::string targetOf(StringRef device) {
+  StringRef kind = device.split(':').first;
+  return kind == "cuda" ? "cuda:sm_80,sm_90a" : kind == "hip" ? "hip:gfx90a,gfx942,gfx1100" : device.str();
+}
+
 bool Model::open(const ModelOptions &options) { return load(options, errs()) && parseArguments(); }
 
 bool Model::load(const ModelOptions &options, raw_ostream &log) {
@@ -55,6 +61,8 @@ bool Model::load(const ModelOptions &options, raw_ostream &log) {
     CompileOptions compile = options.compile;
     compile.input = options.path;
     compile.output = temporary;
+    if (!options.device.empty())
+      compile.target = targetOf(options.device);
     bool progress = !options.quiet && errs().is_displayed();
     if (progress)
       compile.progress = [](StringRef phase) { errs() << "\rcompiling: " << phase << "          "; };
@@ -72,6 +80,10 @@ bool Model::load(const ModelOptions &options, raw_ostream &log) {
     return fail(options.path, error, log);
   pith_session_options session_options = PITH_INIT(pith_session_options);
   session_options.threads = options.threads;
+  // The chip that is imitated is in the file.
+  StringRef device = options.device;
+  std::string name = device.starts_with("emulator:") ? "emulator" : device.str();
+  session_options.device = name.empty() ? nullptr : name.c_str();
   if (pith_session_new(&module, 1, &session_options, &session, &error))
     return fail(options.path, error, log);
   return true;

@@ -16,11 +16,16 @@
 
 namespace pith::tool {
 
+constexpr const char *deviceText =
+    "where to compute: cpu, cuda, cuda:1, hip, emulator, or emulator:CHIP (default: what the model was compiled for)";
+
 /// Options that every command with a model shares.
 struct ModelOptions {
   std::string path;         ///< .pith, or .onnx/.mlir, which is compiled to a temporary file first
   CompileOptions compile;   ///< used for the latter
   uint32_t threads = 0;     ///< 0: one per CPU
+  std::string device;       ///< as pith_session_options has it; empty: what the model was compiled for. A model that is
+                            ///< compiled first is compiled for it.
   bool quiet = false;       ///< no progress on stderr
 };
 

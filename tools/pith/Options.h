@@ -23,6 +23,7 @@ struct ModelFlags {
                                  llvm::cl::desc("CPU to compile for: host, or a name that LLVM knows")};
   llvm::cl::opt<bool> reference{"reference", llvm::cl::sub(sub),
                                 llvm::cl::desc("compile to plain loops instead of kernels")};
+  llvm::cl::opt<std::string> device{"device", llvm::cl::sub(sub), llvm::cl::desc(deviceText)};
   llvm::cl::opt<unsigned> threads{"t", llvm::cl::sub(sub), llvm::cl::init(0),
                                   llvm::cl::desc("threads (default: one per CPU)")};
   llvm::cl::alias threadsLong{"threads", llvm::cl::aliasopt(threads), llvm::cl::desc("as -t")};
@@ -41,6 +42,7 @@ struct ModelFlags {
     options.compile.cpu = cpu;
     options.compile.reference = reference;
     options.threads = threads;
+    options.device = device;
     return options;
   }
 };

@@ -35,6 +35,7 @@ static cl::opt<bool> reference("reference", cl::sub(sub), cl::desc("compile to p
 static cl::opt<std::string> cpu("cpu", cl::sub(sub), cl::init("host"), cl::desc("CPU to compile for"));
 static cl::opt<unsigned> threads("t", cl::sub(sub), cl::init(0),
                                  cl::desc("threads of a session (default: one per CPU; 1 with several cases)"));
+static cl::opt<std::string> device("device", cl::sub(sub), cl::desc(deviceText));
 static cl::opt<unsigned> jobs("j", cl::sub(sub), cl::init(0), cl::desc("cases at a time (default: one per CPU)"));
 static cl::opt<bool> failures("failures", cl::sub(sub), cl::desc("print only the cases that fail"));
 static cl::opt<bool> timeCases("time", cl::sub(sub),
@@ -140,6 +141,7 @@ int run() {
   options.time = timeCases;
   options.model.quiet = true;
   options.model.threads = threads || cases.size() == 1 ? threads : 1u;
+  options.model.device = device;
   options.model.compile.precision = precision;
   options.model.compile.reference = reference;
   options.model.compile.cpu = cpu;

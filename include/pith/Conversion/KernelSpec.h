@@ -19,6 +19,9 @@
 
 namespace pith {
 
+/// In a layout of packed weights: "gpu", where panels are the GPU kernels' (else the CPU's).
+inline constexpr llvm::StringLiteral kDeviceKey = "device";
+
 using EmitError = llvm::function_ref<mlir::InFlightDiagnostic()>;
 
 /// {kind = "linear", format = "f16", n, k, block, zero_points, glu}

@@ -127,6 +127,11 @@ def BufferizeEntries : Pass<"pith-bufferize", "::mlir::ModuleOp"> {
 
 def LinalgToTeamLoops : Pass<"pith-linalg-to-loops", "::mlir::ModuleOp"> {
   let summary = "from linalg on buffers to parallel and sequential loops";
+  let description = [{
+    For a team of threads, the innermost loop stays sequential, so that a thread works along memory. For a grid, whose
+    neighbouring threads should touch neighbouring elements, every loop without a sum is parallel.
+  }];
+  let options = [Option<"grid", "grid", "bool", "false", "for a GPU's grid of threads">];
   let dependentDialects = ["::mlir::scf::SCFDialect", "::mlir::memref::MemRefDialect", "::mlir::LLVM::LLVMDialect"];
 }
 

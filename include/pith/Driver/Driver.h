@@ -41,7 +41,9 @@ struct CompileOptions {
   std::string output;             ///< file to write; "-" is standard output (text only)
   Phase emit = Phase::Package;    ///< stop after this phase
   Phase from = Phase::Import;     ///< the phase that an .mlir input was printed after
-  std::string text;               ///< with emit == Object: "llvm" or "asm" text instead
+  std::string text;               ///< with emit == Object: "llvm" or "asm" text instead; or a device's "ptx", "cubin",
+                                  ///< "nvvm", "rocdl", "isa", "hsaco"
+  std::string target = "cpu";     ///< "cpu", "cuda:sm_80,sm_90a", "hip:gfx942", "emulator:sm_80", …
   std::string embedAs;            ///< with emit == Package: an object file with a model of this name, and a header
   std::string cpu = "host";       ///< "host" or one of LLVM's CPU names
   Precision precision = Precision::Balanced;
@@ -53,9 +55,13 @@ struct CompileOptions {
   std::string cacheElement = "auto";
   bool check = false;             ///< only import, to say everything that stands in the way; writes no file
   Expose expose = Expose::None;   ///< after the phase raise
+  bool stripped = false;          ///< leave the weights out of the package, for bench/gpu to fill in
   bool invokeOnly = false;        ///< do not derive a step entry
   std::function<void(llvm::StringRef phase)> progress; ///< called as each phase begins; may be empty
 };
+
+/// What `text` can be beside "llvm" and "asm": forms of a device's kernels.
+bool isKernelFormat(llvm::StringRef format);
 
 /// Every dialect and interface implementation that the pipelines need.
 void registerDialects(mlir::DialectRegistry &registry);

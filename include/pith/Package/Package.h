@@ -20,6 +20,8 @@ namespace pith {
 struct PackageContents {
   mlir::OwningOpRef<mlir::ModuleOp> weights; // pith.weight and pith.packed only
   std::string manifest;                      // JSON without "target", which packageFile adds
+  std::string device = "cpu";                // as in the manifest's target
+  bool stripped = false;                     // packageFile leaves the weights out: code, manifest, trailer alone
 };
 llvm::Expected<PackageContents> takeContents(mlir::ModuleOp module);
 

@@ -22,4 +22,18 @@ def EmitGPU : Pass<"pith-emit-gpu", "::mlir::gpu::GPUModuleOp"> {
   ];
 }
 
+def EmbedImages : Pass<"pith-embed-images", "::mlir::ModuleOp"> {
+  let summary = "put the machine code of GPU kernels into the host module";
+  let description = [{
+    For each chip PTX, and a cubin where ptxas is found, or a code object. `emulated`: host code for the emulator in their
+    place, behind the vendor split for the target's chip. Writes the table `pith_executable` (pith/executable.h) with kernels
+    and images; the `gpu.module` goes.
+  }];
+  let options = [
+    Option<"target", "target", "std::string", "\"\"", "chips of one vendor: 'cuda:sm_80,sm_90a', 'hip:gfx942', …">,
+    Option<"emulated", "emulated", "bool", "false", "host code for the emulator">,
+  ];
+  let dependentDialects = ["::mlir::LLVM::LLVMDialect"];
+}
+
 #endif // PITH_TARGET_PASSES_TD

@@ -23,7 +23,8 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateEmbedding(mlir::gpu::GPUModuleOp modu
   std::string name =
       ("embedding_" + formats[int(layout.format)] + "_" + Twine(layout.n) + "x" + Twine(layout.k) + "_b" +
        Twine(layout.block) + (layout.zeroPoints ? "_zp" : "") + (layout.wideScales ? "_wide" : "") + "_s" +
-       Twine::utohexstr(llvm::bit_cast<uint32_t>(spec.scale)) + "_" + nameOf(spec.output))
+       Twine::utohexstr(llvm::bit_cast<uint32_t>(spec.scale)) + (spec.takesRows ? "_rows_" : "_") +
+       nameOf(spec.output))
           .str();
   PanelShape panels(layout);
   const Encoding &encoding = *panels.encoding;
@@ -33,14 +34,26 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateEmbedding(mlir::gpu::GPUModuleOp modu
   shape.threads = 128;
   shape.grid = {getAffineConstantExpr(llvm::divideCeil(chunks, shape.threads), context),
                 getAffineDimExpr(0, context)};
-  SmallVector<Argument> arguments = {Argument::In, Argument::Constant, Argument::Out, Argument::Size};
+  SmallVector<Argument> arguments = {Argument::In, Argument::Constant, Argument::Out};
+  if (spec.takesRows)
+    arguments.push_back(Argument::In);
+  arguments.push_back(Argument::Size);
   return getOrCreateKernel(module, name, arguments, shape, [&](KernelBuilder &k, ArrayRef<Value> a) {
     Value row = k.block(mlir::gpu::Dimension::y);
     Value chunk = k.add(k.mul(k.block(), k.threads), k.thread());
     int64_t bytes = elementBytes(spec.output), words = encoding.wordElements();
     bool whole = layout.k % words == 0;
     int64_t align = alignmentOf(layout.k * bytes, words * bytes);
-    k.ifThen(k.lessThan(chunk, chunks), [&] {
+    auto fromGiven = [&](Value given) {
+      Value first = k.mul(chunk, encoding.chunkElements());
+      Value end = k.minimum(k.add(first, encoding.chunkElements()), layout.k);
+      k.loop(first, end, 1, [&](Value column) {
+        Value value = k.loadFloats(Element::F32, k.at(given, k.mul(column, 4)), 1, 4);
+        k.storeFloats(spec.output, value, k.at(k.atWide(a[2], row, layout.k * bytes), k.mul(column, bytes)),
+                      bytes);
+      });
+    };
+    auto fromTable = [&] {
       Value token = k.load(k.i32, k.atWide(a[0], row, 4));
       Value panel = k.atWide(a[1], k.div(token, LinearLayout::panelRows), panels.bytes);
       Value feature = k.rem(token, LinearLayout::panelRows);
@@ -69,6 +82,13 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateEmbedding(mlir::gpu::GPUModuleOp modu
             k.ifThen(k.lessThan(k.add(column, e), layout.k),
                      [&] { k.storeFloats(spec.output, k.element(values, e), k.at(to, e * bytes), bytes); });
       }
+    };
+    k.ifThen(k.lessThan(chunk, chunks), [&] {
+      if (!spec.takesRows)
+        return fromTable();
+      Value given = k.atWide(a[3], row, 8);
+      k.ifThen(k.equal(k.load(k.i64, given), 0), fromTable,
+               [&] { fromGiven(k.load(a[3].getType(), given, 8)); });
     });
   });
 }

@@ -29,14 +29,18 @@ struct NormKernel {
   }
 
   void build(KernelBuilder &k, ArrayRef<Value> arguments) {
-    Value x = arguments[0], scale = arguments[1], bias = spec.bias ? arguments[2] : Value();
-    size_t next = spec.bias ? 3 : 2;
-    Value out = arguments[next], rows = arguments[next + 1], ldx = arguments[next + 2];
+    auto next = arguments.begin();
+    Value x = *next++, scale = spec.kind == Norm::None ? Value() : *next++,
+          bias = spec.bias ? *next++ : Value();
+    Value out = *next++, rowIndex = spec.gather ? *next++ : Value(), rows = *next++, ldx = *next++;
     Value items = k.mul(rows, spec.heads);
     Value mine = groups == 1 ? k.block() : k.add(k.mul(k.block(), groups), k.subgroup());
     // Subgroups past the end repeat the last item's sums and store nothing.
     Value item = groups == 1 ? mine : k.minimum(mine, k.sub(items, 1));
-    Value row = k.div(item, spec.heads), head = k.mul(k.rem(item, spec.heads), spec.k);
+    Value row = k.div(item, spec.heads);
+    if (rowIndex)
+      row = k.load(k.i32, k.atWide(rowIndex, row, 4));
+    Value head = k.mul(k.rem(item, spec.heads), spec.k);
     Value me = groups == 1 ? k.thread() : k.lane();
     int64_t inBytes = elementBytes(spec.input), outBytes = elementBytes(spec.output);
     Value from =
@@ -73,19 +77,22 @@ struct NormKernel {
           values[p] = k.orZero(inside[p], values[p]);
       }
     }
-    KernelBuilder::Values squares;
-    for (Value v : values)
-      squares.push_back(k.fmul(v, v));
-    // The two sums use different parts of the shared memory: no barrier between them.
-    Value variance =
-        k.fadd(k.fmul(sum(squares, k.subgroups() * 4), perColumn), k.constant(k.f32, spec.epsilon));
-    Value factor = spread(k.fdiv(k.constant(k.f32, 1), k.sqrt(variance)));
+    Value factor;
+    if (spec.kind != Norm::None) {
+      KernelBuilder::Values squares;
+      for (Value v : values)
+        squares.push_back(k.fmul(v, v));
+      // The two sums use different parts of the shared memory: no barrier between them.
+      Value variance =
+          k.fadd(k.fmul(sum(squares, k.subgroups() * 4), perColumn), k.constant(k.f32, spec.epsilon));
+      factor = spread(k.fdiv(k.constant(k.f32, 1), k.sqrt(variance)));
+    }
 
     for (int64_t p = 0; p < parts; ++p) {
       auto table = [&](Value base) {
         return k.loadFloats(Element::F32, k.at(base, k.mul(columns[p], 4)), vector, vector * 4);
       };
-      Value y = k.fmul(k.fmul(values[p], factor), table(scale));
+      Value y = factor ? k.fmul(k.fmul(values[p], factor), table(scale)) : values[p];
       if (bias)
         y = k.fadd(y, table(bias));
       auto put = [&] {
@@ -112,16 +119,19 @@ struct NormKernel {
 } // namespace
 
 mlir::gpu::GPUFuncOp pith::gpu::getOrCreateNorm(mlir::gpu::GPUModuleOp module, const NormSpec &spec) {
-  std::string name = ("norm_" + Twine(spec.kind == Norm::Layer ? "layer" : "rms") + "_" +
+  static constexpr llvm::StringLiteral kinds[] = {"none", "rms", "layer"};
+  std::string name = ("norm_" + kinds[int(spec.kind)] + (spec.gather ? "_gather_" : "_") +
                       (spec.heads > 1 ? Twine(spec.heads) + "x" : Twine()) + Twine(spec.k) + "_e" +
                       Twine::utohexstr(llvm::bit_cast<uint32_t>(spec.epsilon)) + (spec.bias ? "_bias" : "") +
                       "_" + nameOf(spec.input) + "_" + nameOf(spec.output))
                          .str();
   NormKernel kernel(spec);
-  SmallVector<Argument> arguments = {Argument::In, Argument::Constant};
-  if (spec.bias)
-    arguments.push_back(Argument::Constant);
-  arguments.append({Argument::Out, Argument::Size, Argument::Size});
+  SmallVector<Argument> arguments = {Argument::In};
+  arguments.append(int(spec.kind != Norm::None) + int(spec.bias), Argument::Constant);
+  arguments.push_back(Argument::Out);
+  if (spec.gather)
+    arguments.push_back(Argument::In);
+  arguments.append(2, Argument::Size);
   MLIRContext *context = module.getContext();
   KernelShape shape;
   shape.threads = kernel.threads;

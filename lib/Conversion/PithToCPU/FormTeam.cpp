@@ -10,17 +10,21 @@
 // last barrier are remembered; before an operation that touches what another thread may have written, or
 // writes what another may have read or written, there is a barrier.
 //
-// A loop or a branch with work for the team in it is taken by all threads: what decides (a trip count, a condition)
-// is a scalar that each thread computes, from memory that was written before a barrier. So all decide alike.
+// A loop or a branch with work for the team in it is taken by all threads: what decides (a trip count, a
+// condition) is a scalar that each thread computes, from memory that was written before a barrier. So all
+// decide alike.
 //
 //===----------------------------------------------------------------------===//
-#include "LowerReshapes.h"
-#include "TeamCalls.h"
+#include "../Common/EntryRun.h"
+#include "../Common/LowerReshapes.h"
+#include "../Common/TeamCalls.h"
 #include "TeamLoops.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/ControlFlow/IR/ControlFlowOps.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Interfaces/ViewLikeInterface.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/executable.h"
@@ -68,7 +72,6 @@ private:
   void touch(Value buffer, bool write, SmallVectorImpl<Access> &accesses);
   void collect(Operation *op, SmallVectorImpl<Access> &accesses);
   void separate(Operation *op, ArrayRef<Access> accesses);
-  LogicalResult formLaunch(LaunchOp op);
   LogicalResult guard(Operation *op);
   bool isSmall(scf::ParallelOp op);
 
@@ -162,54 +165,6 @@ void TeamFormer::synchronize(Operation *op) {
   pending.clear();
 }
 
-/// Pointers to the buffers, then the sizes given, then the row strides that the kernel asks for.
-LogicalResult TeamFormer::formLaunch(LaunchOp op) {
-  auto kernel = symbols.lookup<func::FuncOp>(op.getKernel());
-  if (!kernel)
-    return op.emitError("no kernel @") << op.getKernel();
-  auto spec = kernel->getAttrOfType<DictionaryAttr>(kKernelAttr);
-  auto strides = spec ? spec.getAs<DenseI64ArrayAttr>("strides") : DenseI64ArrayAttr();
-  OpBuilder b(op);
-  Location loc = op.getLoc();
-  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  auto asI64 = [&](Value index) -> Value {
-    return arith::IndexCastOp::create(b, loc, b.getI64Type(), index);
-  };
-  SmallVector<Value> operands{context, thread}, sizes;
-  for (auto [i, operand] : llvm::enumerate(op.getOperands())) {
-    auto type = dyn_cast<MemRefType>(operand.getType());
-    if (!type) {
-      sizes.push_back(operand.getType().isIndex() ? asI64(operand) : operand);
-      continue;
-    }
-    Value start = memref::ExtractAlignedPointerAsIndexOp::create(b, loc, operand);
-    if (!type.getLayout().isIdentity()) {
-      auto metadata = memref::ExtractStridedMetadataOp::create(b, loc, operand);
-      Value bytes = arith::ConstantIndexOp::create(b, loc, type.getElementTypeBitWidth() / 8);
-      start =
-          arith::AddIOp::create(b, loc, start, arith::MulIOp::create(b, loc, metadata.getOffset(), bytes));
-    }
-    operands.push_back(LLVM::IntToPtrOp::create(b, loc, pointer, asI64(start)));
-  }
-  for (int64_t i : strides ? strides.asArrayRef() : ArrayRef<int64_t>()) {
-    Value operand = op.getOperands()[i];
-    auto type = cast<MemRefType>(operand.getType());
-    Value stride;
-    if (type.getLayout().isIdentity() && !type.isDynamicDim(type.getRank() - 1))
-      stride = arith::ConstantIndexOp::create(b, loc, type.getShape().back());
-    else
-      stride = memref::ExtractStridedMetadataOp::create(b, loc, operand).getStrides()[type.getRank() - 2];
-    sizes.push_back(asI64(stride));
-  }
-  operands.append(sizes);
-  if (!llvm::equal(kernel.getFunctionType().getInputs(), ValueRange(operands).getTypes()))
-    return op.emitError("kernel @") << op.getKernel() << " is " << kernel.getFunctionType()
-                                    << ", but called with " << ValueRange(operands).getTypes();
-  func::CallOp::create(b, loc, kernel, operands);
-  op.erase();
-  return success();
-}
-
 /// Thread 0 alone.
 LogicalResult TeamFormer::guard(Operation *op) {
   if (!op->use_empty())
@@ -264,7 +219,7 @@ LogicalResult TeamFormer::formBlock(Block &block) {
     bool writes = llvm::any_of(accesses, [](const Access &access) { return access.write; });
     if (auto launch = dyn_cast<LaunchOp>(op)) {
       separate(launch, accesses);
-      if (failed(formLaunch(launch)))
+      if (failed(callKernel(launch, symbols, context, thread)))
         return failure();
       continue;
     }
@@ -283,44 +238,19 @@ LogicalResult TeamFormer::formBlock(Block &block) {
   return success();
 }
 
-/// What is left of the entry: the arithmetic that gives the sizes it returns.
-static void keepSizesOnly(func::FuncOp entry) {
-  SmallVector<Operation *> ops;
-  for (Operation &op : entry.front().without_terminator())
-    ops.push_back(&op);
-  for (Operation *op : llvm::reverse(ops))
-    if (op->use_empty())
-      op->erase();
-}
-
 namespace {
 struct FormTeam : pith::impl::FormTeamBase<FormTeam> {
   void runOnOperation() override {
     ModuleOp module = getOperation();
     SymbolTable symbols(module);
     LoopOutliner outliner(module, symbols);
-    OpBuilder b(&getContext());
     for (auto entry : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (!entry->hasAttr(kEntryAttr) || entry.isExternal())
         continue;
-      auto inputs = entry->getAttrOfType<IntegerAttr>("pith.inputs");
-      if (!inputs) {
-        entry.emitError("is not in the form that pith-bufferize gives");
+      func::FuncOp run = separateRun(entry, symbols);
+      if (!run)
         return signalPassFailure();
-      }
-      SmallVector<Type> types{LLVM::LLVMPointerType::get(&getContext()), b.getI32Type()};
-      llvm::append_range(types, entry.getArgumentTypes());
-      auto run = func::FuncOp::create(entry.getLoc(), (entry.getSymName() + "_run").str(),
-                                      b.getFunctionType(types, {}));
-      run.setPrivate();
-      IRMapping map;
-      entry.getBody().cloneInto(&run.getBody(), map);
-      run.front().insertArgument(0u, types[0], run.getLoc());
-      run.front().insertArgument(1u, types[1], run.getLoc());
-      run.front().getTerminator()->setOperands({});
-      symbols.insert(run, std::next(entry->getIterator()));
-      keepSizesOnly(entry);
-      if (failed(TeamFormer(run, inputs.getInt(), symbols, outliner).form()))
+      if (failed(TeamFormer(run, inputsOf(entry), symbols, outliner).form()))
         return signalPassFailure();
       lowerReshapes(run);
     }

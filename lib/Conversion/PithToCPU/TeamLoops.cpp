@@ -5,28 +5,14 @@
 //
 //===----------------------------------------------------------------------===//
 #include "TeamLoops.h"
+#include "../Common/FlatLoop.h"
+#include "../Common/TeamCalls.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
-#include "mlir/Transforms/RegionUtils.h"
 #include "pith/executable.h"
 
 using namespace mlir;
 using namespace pith;
-
-void pith::markVectorizable(scf::ForOp loop) {
-  MLIRContext *context = loop.getContext();
-  auto vectorize = LLVM::LoopVectorizeAttr::get(context, /*disable=*/BoolAttr::get(context, false), {}, {},
-                                                {}, {}, {}, {});
-  loop->setAttr("loop_annotation", LLVM::LoopAnnotationAttr::get(context, {}, vectorize, {}, {}, {}, {}, {},
-                                                                 {}, {}, {}, {}, {}, {}, {}, {}));
-}
-
-Value pith::loadField(OpBuilder &b, Location loc, Value context, int64_t offset, Type type) {
-  auto pointer = LLVM::LLVMPointerType::get(b.getContext());
-  Value address = LLVM::GEPOp::create(b, loc, pointer, b.getI8Type(), context,
-                                      ArrayRef<LLVM::GEPArg>{static_cast<int32_t>(offset)});
-  return LLVM::LoadOp::create(b, loc, type, address);
-}
 
 /// The loop's iterations as one number; each thread takes a contiguous share, whose sizes differ by at most
 /// one.
@@ -53,16 +39,7 @@ func::FuncOp LoopOutliner::build(scf::ParallelOp loop, ArrayRef<Value> captured)
   };
   auto index = [&](int64_t value) -> Value { return arith::ConstantIndexOp::create(b, loc, value); };
 
-  SmallVector<Value> lower, counts, steps;
-  for (auto [l, u, s] : llvm::zip_equal(loop.getLowerBound(), loop.getUpperBound(), loop.getStep())) {
-    lower.push_back(outside(l));
-    steps.push_back(outside(s));
-    Value distance = arith::SubIOp::create(b, loc, outside(u), lower.back());
-    counts.push_back(arith::CeilDivSIOp::create(b, loc, distance, steps.back()));
-  }
-  Value total = counts.front();
-  for (Value count : ArrayRef(counts).drop_front())
-    total = arith::MulIOp::create(b, loc, total, count);
+  FlatLoop flatLoop(b, loop, outside);
   auto asIndex = [&](Value i32) -> Value {
     return arith::IndexCastUIOp::create(b, loc, b.getIndexType(), i32);
   };
@@ -70,22 +47,13 @@ func::FuncOp LoopOutliner::build(scf::ParallelOp loop, ArrayRef<Value> captured)
       asIndex(loadField(b, loc, entry->getArgument(0), offsetof(pith_exec_context, threads), b.getI32Type()));
   Value thread = asIndex(entry->getArgument(1));
   auto share = [&](Value number) -> Value {
-    return arith::DivUIOp::create(b, loc, arith::MulIOp::create(b, loc, total, number), threads);
+    return arith::DivUIOp::create(b, loc, arith::MulIOp::create(b, loc, flatLoop.total, number), threads);
   };
   Value begin = share(thread), end = share(arith::AddIOp::create(b, loc, thread, index(1)));
   auto flat = scf::ForOp::create(b, loc, begin, end, index(1));
   func::ReturnOp::create(b, loc);
   b.setInsertionPointToStart(flat.getBody());
-  Value rest = flat.getInductionVar();
-  for (int64_t i = counts.size() - 1; i >= 0; --i) {
-    Value position = rest;
-    if (i > 0) {
-      position = arith::RemUIOp::create(b, loc, rest, counts[i]);
-      rest = arith::DivUIOp::create(b, loc, rest, counts[i]);
-    }
-    Value scaled = arith::MulIOp::create(b, loc, position, steps[i]);
-    map.map(loop.getInductionVars()[i], arith::AddIOp::create(b, loc, lower[i], scaled).getResult());
-  }
+  flatLoop.bind(b, flat.getInductionVar(), map);
   bool innermost = true;
   for (Operation &op : loop.getBody()->without_terminator()) {
     // Constants from outside are made anew.
@@ -98,19 +66,13 @@ func::FuncOp LoopOutliner::build(scf::ParallelOp loop, ArrayRef<Value> captured)
     });
     b.clone(op, map);
   }
-  if (innermost && counts.size() == 1)
+  if (innermost && flatLoop.dimensions() == 1)
     markVectorizable(flat);
   return function;
 }
 
 void LoopOutliner::outline(scf::ParallelOp loop, Value context, Value thread) {
-  SetVector<Value> used(loop->operand_begin(), loop->operand_end()), captured;
-  getUsedValuesDefinedAbove(loop->getRegions(), used);
-  for (Value value : used) {
-    Operation *def = value.getDefiningOp();
-    if (!def || !def->hasTrait<OpTrait::ConstantLike>())
-      captured.insert(value);
-  }
+  llvm::SetVector<Value> captured = capturedBy(loop);
   func::FuncOp function = build(loop, captured.getArrayRef());
   std::string text;
   llvm::raw_string_ostream stream(text);

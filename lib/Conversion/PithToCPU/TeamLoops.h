@@ -14,9 +14,6 @@
 
 namespace pith {
 
-/// Asks LLVM to vectorize this loop, which is innermost and whose elements lie side by side.
-void markVectorizable(mlir::scf::ForOp loop);
-
 /// Loops as functions `(%ctx: !llvm.ptr, %thread: i32, captured…)` that compute one thread's share. Equal
 /// loops are one function.
 class LoopOutliner {
@@ -32,10 +29,6 @@ private:
   mlir::SymbolTable &symbols;
   llvm::StringMap<mlir::func::FuncOp> known;
 };
-
-/// Loads a field of `pith_exec_context`.
-mlir::Value loadField(mlir::OpBuilder &b, mlir::Location loc, mlir::Value context, int64_t offset,
-                      mlir::Type type);
 
 } // namespace pith
 

@@ -4,7 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
-#include "../SpecAttributes.h"
+#include "../Common/SpecAttributes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -56,6 +56,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
   if (kind == "norm") {
     pith::gpu::NormSpec spec;
     r.norm(spec);
+    spec.gather = r.flag("gather");
     spec.input = element("input");
     spec.output = element("output");
     return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateNorm(module, spec);
@@ -64,6 +65,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     pith::gpu::EmbeddingSpec spec;
     r.weights(spec.layout);
     spec.scale = r.real("scale");
+    spec.takesRows = r.flag("takes_rows");
     spec.output = element("output");
     if (r.failed || refused(spec.layout.check()))
       return {};

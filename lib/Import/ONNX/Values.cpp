@@ -66,8 +66,13 @@ const Shape *Importer::contents(Val *val) {
     if (constant)
       elements = dyn_cast<DenseElementsAttr>(constant.getValue());
   }
-  if (!elements || elements.getNumElements() > kMaxContents)
+  if (!elements)
     return nullptr;
+  // The product itself may be more than 64 bits hold.
+  int64_t number = 1;
+  for (int64_t size : elements.getType().getShape())
+    if (size < 0 || llvm::MulOverflow(number, size, number) || number > kMaxContents)
+      return nullptr;
   Shape result;
   bool zeroExtend = isUnsigned(val->type) && val->type != UInt64;
   for (const APInt &value : elements.getValues<APInt>())
@@ -88,9 +93,10 @@ const Shape *Importer::elements(Val *val) {
   Shape result;
   for (int64_t i = 0; i < *number; ++i) {
     Value value = element(*this, source, i).value;
-    Value asIndex = isUnsigned(val->type)
-                        ? arith::IndexCastUIOp::create(builder, loc, builder.getIndexType(), value).getResult()
-                        : arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value).getResult();
+    Value asIndex =
+        isUnsigned(val->type)
+            ? arith::IndexCastUIOp::create(builder, loc, builder.getIndexType(), value).getResult()
+            : arith::IndexCastOp::create(builder, loc, builder.getIndexType(), value).getResult();
     result.push_back(symbols.value(asIndex));
   }
   insideContents.push_back(val);
@@ -199,8 +205,8 @@ Tensor Importer::tensor(Val *val) {
 // Sizes
 //===----------------------------------------------------------------------===//
 
-/// What depends on the inputs' sizes alone is part of the prologue, also where the size that it is a part of is not: other
-/// sizes of the prologue may use it.
+/// What depends on the inputs' sizes alone is part of the prologue, also where the size that it is a part of
+/// is not: other sizes of the prologue may use it.
 Value Importer::materialize(SymbolId id) {
   // Not a reference: making other symbols' values does not add symbols, but the vector may not promise that.
   Symbols::Symbol symbol = symbols[id];
@@ -312,7 +318,8 @@ Value Importer::index(const Expr &e) {
   return value;
 }
 
-/// An operation on symbols nests without bound in hostile models; what is deep is computed, and counts as an input.
+/// An operation on symbols nests without bound in hostile models; what is deep is computed, and counts as an
+/// input.
 void Importer::settleSymbols() {
   constexpr unsigned kMaxDepth = 32;
   for (; settled < symbols.size(); ++settled)
@@ -370,8 +377,9 @@ Value Importer::conform(const Tensor &tensor) {
 }
 
 bool Importer::sameShape(ArrayRef<Expr> a, ArrayRef<Expr> b) {
-  return a.size() == b.size() &&
-         llvm::all_of_zip(a, b, [&](const Expr &x, const Expr &y) { return symbols.normalize(x) == symbols.normalize(y); });
+  return a.size() == b.size() && llvm::all_of_zip(a, b, [&](const Expr &x, const Expr &y) {
+           return symbols.normalize(x) == symbols.normalize(y);
+         });
 }
 
 Expr Importer::count(ArrayRef<Expr> shape) {

@@ -21,7 +21,8 @@ mlir::gpu::GPUModuleOp pith::target::kernelsOf(ModuleOp module) {
 }
 
 void pith::target::allowIntrinsics(ConversionTarget &target) {
-  target.addLegalOp<LLVM::CopySignOp, LLVM::Exp2Op, LLVM::FAbsOp, LLVM::RoundEvenOp, LLVM::SqrtOp>();
+  target.addLegalOp<LLVM::CopySignOp, LLVM::Exp2Op, LLVM::FAbsOp, LLVM::FCeilOp, LLVM::FFloorOp, LLVM::RoundEvenOp,
+                    LLVM::SqrtOp>();
 }
 
 llvm::Expected<OwningOpRef<ModuleOp>>

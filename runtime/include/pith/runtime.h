@@ -92,7 +92,8 @@ enum {
   PITH_ERROR_CANCELLED = 10,  /* cancelled; nothing changed */
   PITH_ERROR_UNSUPPORTED = 11,/* this module or this version cannot do it; the message says why */
   PITH_ERROR_MISMATCH = 12,   /* state or adapter of another model */
-  PITH_ERROR_EXECUTION = 13   /* the module's code or the application's executor or callback failed */
+  PITH_ERROR_EXECUTION = 13,  /* the module's code or the application's executor or callback failed */
+  PITH_ERROR_DEVICE = 14      /* no such device, no kernels for it, or its driver failed; the message has its words */
 };
 
 /* The status' name, "PITH_ERROR_SHAPE"; static, "unknown status" for a value that this version does not know. */
@@ -303,10 +304,13 @@ typedef struct pith_session_options {
   pith_thread_pool *pool;        /* use these threads instead; may be null; kept alive */
   const pith_executor *executor; /* use the application's threads instead; may be null; copied */
   uint64_t page_limit_bytes;     /* most bytes of cache pages; 0: no limit */
+  const char *device;            /* where the modules compute: "cpu", "cuda", "hip", "emulator", or one of several by its
+                                    number ("cuda:1"); null: the first of the kind that their code is for; copied */
 } pith_session_options;
 
-/* A session for `count` modules, which share its threads and its page limit. options may be null. Errors: ARGUMENT, MEMORY,
- * UNSUPPORTED. */
+/* A session for `count` modules, which share its threads and its page limit. options may be null. Modules compiled for a
+ * device compute there or not at all: where its driver, the device or kernels for its chip are missing, the error says
+ * what. Weights go to a device once for all sessions. Errors: ARGUMENT, MEMORY, UNSUPPORTED, DEVICE. */
 PITH_API pith_status pith_session_new(pith_module *const *modules, size_t count, const pith_session_options *options,
                                       pith_session **session, pith_error *error);
 
@@ -331,6 +335,8 @@ typedef struct pith_memory {
   uint64_t page_bytes_cached;/* of page_bytes_free: hold prefixes that pith_sequence_match finds */
   uint64_t pages_cached;     /* the same in pages */
   uint64_t pages_pinned;     /* pages that are not evicted now, held by a sequence or not */
+  uint64_t device_bytes_free;  /* of the session's GPU, for all processes; 0 on the CPU and the emulator */
+  uint64_t device_bytes_total; /* the same: all that it has */
 } pith_memory;
 
 /* Errors: none beyond ARGUMENT. */
@@ -360,6 +366,9 @@ typedef struct pith_stats {
 
 /* Counters since the session began. Errors: none beyond ARGUMENT. */
 PITH_API pith_status pith_session_stats(pith_session *session, pith_stats *stats, pith_error *error);
+
+/* Copies what the session computes on ("cpu", "cuda:0: NVIDIA H200, sm_90"), as pith_cpu_features does. */
+PITH_API size_t pith_session_device(pith_session *session, char *buffer, size_t capacity);
 
 /* Copies the reason of the last refusal, cache miss or failure of this session, as pith_cpu_features does. */
 PITH_API size_t pith_session_explain(pith_session *session, char *buffer, size_t capacity);

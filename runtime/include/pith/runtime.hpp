@@ -246,6 +246,12 @@ public:
     detail::check(pith_session_memory, get(), &value);
     return value;
   }
+  /// "cpu", "cuda:0: NVIDIA H200, sm_90"
+  std::string device() const {
+    std::string text(pith_session_device(get(), nullptr, 0), '\0');
+    pith_session_device(get(), text.data(), text.size() + 1);
+    return text;
+  }
   pith_stats stats() const {
     pith_stats value = PITH_INIT(pith_stats);
     detail::check(pith_session_stats, get(), &value);

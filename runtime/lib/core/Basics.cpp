@@ -19,10 +19,11 @@ namespace {
 constexpr struct {
   const char *name;
   unsigned char bits;
-} types[] = {{"?", 0},        {"f32", 32},        {"f16", 16},   {"bf16", 16},       {"f64", 64},    {"i8", 8},
-             {"i16", 16},     {"i32", 32},        {"i64", 64},   {"u8", 8},          {"u16", 16},    {"u32", 32},
-             {"u64", 64},     {"bool", 8},        {"i4", 4},     {"u4", 4},          {"i2", 2},      {"u2", 2},
-             {"f8e4m3fn", 8}, {"f8e4m3fnuz", 8}, {"f8e5m2", 8}, {"f8e5m2fnuz", 8}, {"f8e8m0", 8}, {"f4e2m1", 4}};
+} types[] = {{"?", 0},      {"f32", 32},       {"f16", 16},   {"bf16", 16},    {"f64", 64},
+             {"i8", 8},     {"i16", 16},       {"i32", 32},   {"i64", 64},     {"u8", 8},
+             {"u16", 16},   {"u32", 32},       {"u64", 64},   {"bool", 8},     {"i4", 4},
+             {"u4", 4},     {"i2", 2},         {"u2", 2},     {"f8e4m3fn", 8}, {"f8e4m3fnuz", 8},
+             {"f8e5m2", 8}, {"f8e5m2fnuz", 8}, {"f8e8m0", 8}, {"f4e2m1", 4}};
 constexpr pith_type lastType = sizeof types / sizeof *types - 1;
 static_assert(lastType == PITH_F4E2M1);
 } // namespace
@@ -78,6 +79,8 @@ const char *pith_status_name(pith_status status) {
     return "PITH_ERROR_MISMATCH";
   case PITH_ERROR_EXECUTION:
     return "PITH_ERROR_EXECUTION";
+  case PITH_ERROR_DEVICE:
+    return "PITH_ERROR_DEVICE";
   default:
     return "unknown status";
   }

@@ -14,6 +14,9 @@ namespace pith::runtime {
 /// At least `size` bytes, aligned to 64 and more. Growing loses the contents.
 class Buffer {
 public:
+  Buffer() = default;
+  /// Of memory from elsewhere than the system.
+  explicit Buffer(MemorySource &from) : source(&from) {}
   /// The first growth fits the request; later ones leave room, so that slowly rising requests (workspaces
   /// that depend on a sequence's length) settle.
   Status reserve(uint64_t size, const char *what) {
@@ -22,8 +25,13 @@ public:
     const uint64_t wanted = memory ? std::max(size, uint64_t(memory.size()) + memory.size() / 4) : size;
     memory = Mapping(); // first give back: both together may not fit
     for (const uint64_t bytes : {wanted, size}) {
-      if (bytes < (UINT64_C(1) << 62))
+      if (source) {
+        const Status status = Mapping::take(*source, bytes, what, memory);
+        if (status.ok() || bytes == size)
+          return status;
+      } else if (bytes < (UINT64_C(1) << 62)) {
         memory = Mapping::anonymous((bytes + 4095) & ~UINT64_C(4095));
+      }
       if (memory)
         return {};
     }
@@ -35,6 +43,7 @@ public:
 
 private:
   Mapping memory;
+  MemorySource *source = nullptr;
 };
 
 } // namespace pith::runtime

@@ -7,7 +7,6 @@
 #include "DataRun.h"
 
 #include <cstdlib>
-#include <new>
 
 namespace pith::runtime {
 
@@ -24,51 +23,61 @@ void DataRun::enter(const pith_exec_entry &code, const pith_exec_context &contex
     code.run(&context, thread);
 }
 
-/// The answer of thread 0 to all; null ends the run. Nothing with a destructor lives here when it does.
-template <typename Work>
-void *DataRun::together(const pith_exec_context *context, uint32_t thread, Work work) {
-  // Before: what is released may still be read, and the last answer too.
-  context->barrier(context->team, thread);
-  if (thread == 0) {
-    try {
-      answer = work();
-    } catch (const std::bad_alloc &) {
-      answer = nullptr;
-      outcome = failure(PITH_ERROR_MEMORY, "no memory for a tensor whose size depends on data");
-    }
+Status DataRun::prepare(const pith_exec_entry &code, const pith_exec_context &context, int64_t *outputDims,
+                        int64_t &bytes) {
+  if (setjmp(exits[0].place) == 0)
+    bytes = code.prepare(&context, outputDims);
+  return outcome;
+}
+
+DataRun::~DataRun() {
+  for (void *memory : blocks)
+    freeBlock(memory);
+}
+
+Status DataRun::takeBlock(int64_t bytes, void *&memory) {
+  if (bytes < 0)
+    return failure(PITH_ERROR_EXECUTION, "the data asks for a tensor of a negative size");
+  if (source) {
+    PITH_TRY(source->allocate(uint64_t(bytes), "a tensor whose size depends on data", memory));
+  } else {
+    constexpr uint64_t alignment = 64, most = UINT64_C(1) << 62;
+    const uint64_t size = (uint64_t(bytes) + alignment) & ~(alignment - 1); // at least one line
+    memory = size < most ? std::aligned_alloc(alignment, size) : nullptr;
+    if (!memory)
+      return failure(PITH_ERROR_MEMORY, "no memory for %lld bytes of a tensor whose size depends on data",
+                     (long long)bytes);
   }
-  context->barrier(context->team, thread);
-  void *result = answer;
-  if (!result)
-    longjmp(exits[thread].place, 1);
-  return result;
+  try {
+    blocks.insert(memory);
+  } catch (...) {
+    freeBlock(memory);
+    throw;
+  }
+  return {};
+}
+
+void DataRun::freeBlock(void *memory) noexcept {
+  if (source)
+    source->release(memory);
+  else
+    std::free(memory);
 }
 
 void *DataRun::allocate(const pith_exec_context *context, uint32_t thread, int64_t bytes) {
   DataRun *run = static_cast<DataRun *>(context->run);
   return run->together(context, thread, [=]() -> void * {
-    if (bytes < 0) {
-      run->outcome = failure(PITH_ERROR_EXECUTION, "the data asks for a tensor of a negative size");
-      return nullptr;
-    }
-    constexpr uint64_t alignment = 64, most = UINT64_C(1) << 62;
-    const uint64_t size = (uint64_t(bytes) + alignment) & ~(alignment - 1); // at least one line
-    std::unique_ptr<void, Free> block(size < most ? std::aligned_alloc(alignment, size) : nullptr);
-    if (!block) {
-      run->outcome = failure(PITH_ERROR_MEMORY, "no memory for %lld bytes of a tensor whose size depends on data",
-                             (long long)bytes);
-      return nullptr;
-    }
-    void *memory = block.get();
-    run->blocks.emplace(memory, std::move(block));
-    return memory;
+    void *memory = nullptr;
+    run->outcome = run->takeBlock(bytes, memory);
+    return run->outcome.ok() ? memory : nullptr;
   });
 }
 
 void DataRun::release(const pith_exec_context *context, uint32_t thread, void *memory) {
   DataRun *run = static_cast<DataRun *>(context->run);
   run->together(context, thread, [=]() -> void * {
-    run->blocks.erase(memory);
+    if (run->blocks.erase(memory))
+      run->freeBlock(memory);
     return run;
   });
 }

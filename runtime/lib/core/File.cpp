@@ -30,12 +30,26 @@ unsigned long long wide(uint64_t value) { return value; }
 Mapping &Mapping::operator=(Mapping &&other) noexcept {
   std::swap(base, other.base);
   std::swap(length, other.length);
+  std::swap(source, other.source);
   return *this;
 }
 
 Mapping::~Mapping() {
-  if (base)
+  if (source)
+    source->release(base);
+  else if (base)
     munmap(base, length);
+}
+
+Status Mapping::take(MemorySource &from, uint64_t size, const char *what, Mapping &mapping) {
+  void *memory = nullptr;
+  PITH_TRY(from.allocate(size, what, memory));
+  Mapping made;
+  made.base = static_cast<uint8_t *>(memory);
+  made.length = size;
+  made.source = &from;
+  mapping = std::move(made);
+  return {};
 }
 
 Mapping Mapping::ofFile(int descriptor, uint64_t offset, uint64_t size) {

@@ -7,6 +7,7 @@
 #ifndef PITH_RUNTIME_CORE_FILE_H
 #define PITH_RUNTIME_CORE_FILE_H
 
+#include "Memory.h"
 #include "Status.h"
 #include "pith/executable.h"
 #include "pith/file.h"
@@ -17,17 +18,20 @@
 
 namespace pith::runtime {
 
-/// Memory from mmap, unmapped at the end.
+/// Memory from mmap, unmapped at the end; or from a source, given back to it.
 class Mapping {
 public:
   Mapping() = default;
   Mapping(Mapping &&other) noexcept
-      : base(std::exchange(other.base, nullptr)), length(std::exchange(other.length, 0)) {}
+      : base(std::exchange(other.base, nullptr)), length(std::exchange(other.length, 0)),
+        source(std::exchange(other.source, nullptr)) {}
   Mapping &operator=(Mapping &&other) noexcept;
   ~Mapping();
   /// Empty when the system refuses; errno says why.
   static Mapping ofFile(int descriptor, uint64_t offset, uint64_t size);
   static Mapping anonymous(uint64_t size);
+  /// The source must outlive the mapping.
+  static Status take(MemorySource &source, uint64_t size, const char *what, Mapping &mapping);
   uint8_t *data() const { return base; }
   size_t size() const { return length; }
   explicit operator bool() const { return base; }
@@ -35,6 +39,7 @@ public:
 private:
   uint8_t *base = nullptr;
   size_t length = 0;
+  MemorySource *source = nullptr; // null: the system
 };
 
 /// Brings mapped pages into memory now, where the system can.

@@ -5,10 +5,13 @@
 //
 //===----------------------------------------------------------------------------------===//
 #include "DataRun.h"
+#include "DeviceTensors.h"
 #include "Packed.h"
 #include "Session.h"
 
 #include <map>
+#include <memory>
+#include <optional>
 
 namespace pith::runtime {
 namespace {
@@ -137,8 +140,8 @@ Status checkSums(const Port &port, const int64_t *dims, const Bindings &bindings
   return {};
 }
 
-/// What the code announces must fit what the manifest promises. Sizes that depend on data come later, and may be
-/// others than the model's author thought.
+/// What the code announces must fit what the manifest promises. Sizes that depend on data come later, and may
+/// be others than the model's author thought.
 Status checkOutput(const Port &port, const int64_t *dims, const Bindings &bindings, bool running) {
   for (size_t i = 0; i < port.dims.size(); ++i) {
     int64_t value = port.dims[i].size;
@@ -157,8 +160,9 @@ Status checkOutput(const Port &port, const int64_t *dims, const Bindings &bindin
 
 } // namespace
 
-Status Session::runInvoke(const Module &module, size_t index, const std::vector<pith_tensor> &given,
+Status Session::runInvoke(size_t moduleIndex, size_t index, const std::vector<pith_tensor> &given,
                           Result &result) {
+  const Module &module = *modules[moduleIndex];
   const Entry &entry = module.manifest().entries[index];
   std::vector<const pith_tensor *> ordered;
   PITH_TRY(orderInputs(entry, given, ordered));
@@ -172,8 +176,8 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
 
   // Generated code counts on aligned data, a byte or more for each element: copy what is not.
   constexpr uint64_t alignment = 64;
-  const auto mustCopy = [](const pith_tensor &tensor) {
-    return uintptr_t(tensor.data) % alignment || isPacked(tensor.type);
+  const auto mustCopy = [&](const pith_tensor &tensor) {
+    return (!device && uintptr_t(tensor.data) % alignment) || isPacked(tensor.type);
   };
   uint64_t copyBytes = 0;
   std::vector<pith_exec_tensor> inputs(ordered.size());
@@ -195,17 +199,20 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
       inputs[i].data = next;
       next += (sizes[i] + alignment - 1) & ~(alignment - 1);
     }
+  std::optional<DeviceTensors> onDevice;
+  if (device) {
+    onDevice.emplace(*device);
+    PITH_TRY(onDevice->upload(inputs, sizes));
+  }
 
   size_t rankSum = 0;
   for (const Port &port : entry.outputs)
     rankSum += port.dims.size();
   std::vector<int64_t> outputDims(rankSum + 1, -1);
   pith_exec_context context{};
-  context.weights = module.weights();
+  context.weights = device ? device->weights(moduleIndex) : module.weights();
   context.inputs = inputs.data();
   const pith_exec_entry &code = module.code(index);
-  PITH_TRY(prepareCode(code, context, outputDims.data()));
-
   if (result.outputs.size() < entry.outputs.size())
     result.outputs.resize(entry.outputs.size());
   std::vector<pith_exec_tensor> outputs(entry.outputs.size());
@@ -219,8 +226,19 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
     output.dims.assign(dims, dims + port.dims.size());
     PITH_TRY(output.data.reserve(bytes, "an output"));
     outputs[i] = {bytes ? output.data.data() : nullptr, output.dims.data()};
+    if (onDevice && bytes)
+      PITH_TRY(onDevice->makeOutput(bytes, output.data.data(), outputs[i].data));
     return {};
   };
+  const auto give = [&](uint32_t i, const int64_t *found, void *&data) -> Status {
+    PITH_TRY(checkOutput(entry.outputs[i], found, bindings, /*running=*/true));
+    PITH_TRY(reserve(i, found));
+    data = outputs[i].data;
+    return {};
+  };
+  const std::unique_ptr<DataRun> run =
+      device ? device->makeRun(moduleIndex, give) : std::make_unique<DataRun>(team->threads(), give);
+  PITH_TRY(prepareCode(code, context, outputDims.data(), run.get()));
   const int64_t *dims = outputDims.data();
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Port &port = entry.outputs[i];
@@ -233,18 +251,13 @@ Status Session::runInvoke(const Module &module, size_t index, const std::vector<
       PITH_TRY(reserve(i, dims));
     dims = end;
   }
-  DataRun run(context.threads, [&](uint32_t i, const int64_t *found, void *&data) -> Status {
-    PITH_TRY(checkOutput(entry.outputs[i], found, bindings, /*running=*/true));
-    PITH_TRY(reserve(i, found));
-    data = outputs[i].data;
-    return {};
-  });
-  run.attach(context);
   context.outputs = outputs.data();
   if (cancelled())
     return failure(PITH_ERROR_CANCELLED, "cancelled before the code ran");
-  PITH_TRY(runCode(code, context, &run));
-  PITH_TRY(run.status());
+  PITH_TRY(runCode(code, context, run.get()));
+  PITH_TRY(run->status());
+  if (onDevice)
+    PITH_TRY(onDevice->download());
   for (size_t i = 0; i < outputs.size(); ++i)
     if (Result::Output &output = result.outputs[i]; isPacked(output.port->type)) {
       uint64_t count = 0;

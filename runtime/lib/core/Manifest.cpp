@@ -280,6 +280,7 @@ Status parseTarget(const Json &root, Manifest &manifest) {
   if (!target || !target->isObject())
     return bad("target", "an object");
   PITH_TRY(readString(*target, "arch", "target.", true, manifest.arch));
+  PITH_TRY(readString(*target, "device", "target.", false, manifest.device));
   PITH_TRY(readString(*target, "cpu", "target.", false, manifest.cpu));
   const Json *features = member(*target, "features");
   if (!features)

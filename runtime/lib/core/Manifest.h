@@ -59,6 +59,7 @@ struct StateLayout {
 
 struct Manifest {
   std::string producer, arch, cpu;
+  std::string device; ///< "cuda:sm_80,sm_90a", …; empty: code for the CPU
   std::vector<std::string> features;
   std::vector<Entry> entries;
   int stepEntry = -1;      ///< index of the entry of kind STEP, -1: none

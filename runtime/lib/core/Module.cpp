@@ -6,6 +6,10 @@
 //===----------------------------------------------------------------------------------===//
 #include "Module.h"
 #include "../cpu/Features.h"
+#include "../device/Device.h"
+#include "DeviceModule.h"
+
+#include <sys/mman.h>
 
 namespace pith::runtime {
 namespace {
@@ -20,6 +24,26 @@ Status checkFlags(uint32_t flags) {
 uint64_t identityOf(uint64_t code, uint64_t manifest, uint64_t weights, uint64_t weightsSize) {
   const uint64_t parts[] = {code, manifest, weights, weightsSize};
   return pith_file_checksum(PITH_FILE_CHECKSUM_SEED, parts, sizeof parts);
+}
+
+/// Kernels and images of a table for a device.
+Status checkKernels(const pith_exec_table &table, const std::string &what) {
+  if ((table.kernel_count && !table.kernels) || !table.image_count || !table.images)
+    return failure(PITH_ERROR_FORMAT, "%s: code for a device without its kernels", what.c_str());
+  for (uint32_t i = 0; i < table.kernel_count; ++i) {
+    const pith_exec_kernel &kernel = table.kernels[i];
+    if (!kernel.name || (kernel.argument_count && !kernel.argument_bytes))
+      return failure(PITH_ERROR_FORMAT, "%s: kernel %u has no name or no arguments", what.c_str(), i);
+    for (uint32_t j = 0; j < kernel.argument_count; ++j)
+      if (kernel.argument_bytes[j] != 4 && kernel.argument_bytes[j] != 8)
+        return failure(PITH_ERROR_FORMAT, "%s: argument %u of kernel %s has %u bytes, expected 4 or 8",
+                       what.c_str(), j, quoteName(kernel.name).c_str(), kernel.argument_bytes[j]);
+  }
+  for (uint32_t i = 0; i < table.image_count; ++i)
+    if (device::Kind kind; !table.images[i].data || !device::kindOfImage(table.images[i].format, kind))
+      return failure(PITH_ERROR_FORMAT, "%s: image %u is of format %u, which is not known", what.c_str(), i,
+                     table.images[i].format);
+  return {};
 }
 
 bool hasChecksum(const void *data, uint64_t size, uint64_t expected) {
@@ -42,6 +66,7 @@ Status Module::load(const std::string &path, uint32_t flags, std::shared_ptr<con
   module->identityHash =
       identityOf(end.elf_checksum, end.manifest_checksum, end.weights_checksum, end.weights_size);
   PITH_TRY(file.mapWeights(flags, module->mapping));
+  module->isFileMapped = !(flags & PITH_LOAD_COPY_WEIGHTS);
   module->weightData = module->mapping.data();
   module->weightBytes = module->mapping.size();
   const pith_exec_table *table = nullptr;
@@ -127,9 +152,14 @@ Status Module::readManifest(const std::string &what) {
 }
 
 Status Module::bindTable(const pith_exec_table *table, const std::string &what) {
-  if (table->version != PITH_EXEC_VERSION)
-    return failure(PITH_ERROR_VERSION, "%s: code of interface version %u, this runtime has version %u",
-                   what.c_str(), table->version, PITH_EXEC_VERSION);
+  if (table->version != PITH_EXEC_VERSION && table->version != PITH_EXEC_DEVICE_VERSION)
+    return failure(PITH_ERROR_VERSION,
+                   "%s: code of interface version %u, this runtime has versions %u and %u", what.c_str(),
+                   table->version, PITH_EXEC_VERSION, PITH_EXEC_DEVICE_VERSION);
+  if (table->version == PITH_EXEC_DEVICE_VERSION) {
+    PITH_TRY(checkKernels(*table, what));
+    kernelTable = table;
+  }
   if (table->entry_count && !table->entries)
     return failure(PITH_ERROR_FORMAT, "%s: the code's table has no entries", what.c_str());
   for (const Entry &entry : facts.entries) {
@@ -148,6 +178,35 @@ Status Module::bindTable(const pith_exec_table *table, const std::string &what) 
                      what.c_str(), quoteName(entry.name).c_str(), found->kind, kind);
     codes.push_back(found);
   }
+  return {};
+}
+
+Status Module::place(const std::shared_ptr<device::Device> &device, device::Stream &stream,
+                     std::shared_ptr<const DeviceModule> &out) const {
+  const std::lock_guard<std::mutex> lock(placeMutex);
+  for (const std::weak_ptr<const DeviceModule> &known : places)
+    if (std::shared_ptr<const DeviceModule> found = known.lock(); found && found->device == device) {
+      out = std::move(found);
+      return {};
+    }
+  const auto gone = [](const std::weak_ptr<const DeviceModule> &known) { return known.expired(); };
+  places.erase(std::remove_if(places.begin(), places.end(), gone), places.end());
+  auto made = std::make_shared<DeviceModule>(device);
+  PITH_TRY(device->load(*kernelTable, made->kernels));
+  if (weightBytes)
+    PITH_TRY(Mapping::take(device->memory(), weightBytes, "weights", made->weights));
+  // Piece by piece, so that the host never holds them all.
+  constexpr uint64_t piece = UINT64_C(64) << 20;
+  for (uint64_t at = 0; at < weightBytes; at += piece) {
+    const uint64_t bytes = std::min(piece, weightBytes - at);
+    PITH_TRY(stream.upload(made->weights.data() + at, weightData + at, bytes));
+    if (isFileMapped)
+      madvise(const_cast<uint8_t *>(weightData) + at, bytes, MADV_DONTNEED);
+  }
+  PITH_TRY(stream.synchronize());
+  stream.trim();
+  places.push_back(made);
+  out = std::move(made);
   return {};
 }
 

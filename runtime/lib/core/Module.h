@@ -10,7 +10,18 @@
 #include "File.h"
 #include "Manifest.h"
 
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
 namespace pith::runtime {
+
+class DeviceModule;
+namespace device {
+class Device;
+class Stream;
+} // namespace device
 
 /// Immutable once loaded.
 class Module {
@@ -35,6 +46,12 @@ public:
   Status findEntry(const std::string &name, size_t &index) const;
   bool supports(pith_capability capability, const char **reason) const;
 
+  /// The table of code for a device, with its kernels; null when the code is for the CPU.
+  const pith_exec_table *deviceTable() const { return kernelTable; }
+  /// What sessions share of this module on the device; brought there over the stream by the first one.
+  Status place(const std::shared_ptr<device::Device> &device, device::Stream &stream,
+               std::shared_ptr<const DeviceModule> &placed) const;
+
 private:
   Status useWeights(const void *weights, size_t size, uint32_t flags);
   Status readManifest(const std::string &what);
@@ -48,6 +65,10 @@ private:
   std::string text;
   Manifest facts;
   std::vector<const pith_exec_entry *> codes; // by index of the manifest's entry
+  const pith_exec_table *kernelTable = nullptr;
+  bool isFileMapped = false; // the weights can be read from the file again
+  mutable std::mutex placeMutex;
+  mutable std::vector<std::weak_ptr<const DeviceModule>> places;
 };
 
 } // namespace pith::runtime

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------------------===//
 #include "PagePool.h"
+#include "../device/Device.h"
 
 namespace pith::runtime {
 
@@ -19,15 +20,30 @@ bool isEvictable(const Page &page, uint64_t now) {
 void PagePool::addKind(uint64_t bytes, uint32_t pageTokens) {
   kinds.emplace_back();
   kinds.back().tokens = pageTokens;
-  kinds.back().bytes = (bytes + 4095) & ~UINT64_C(4095);
+  kinds.back().bytes = source ? bytes : (bytes + 4095) & ~UINT64_C(4095);
 }
 
 Status PagePool::take(uint32_t kind, Page *&page) { return takeRaw(kind, true, page); }
 
 Status PagePool::copy(const Page &from, Page *&page) {
   PITH_TRY(takeRaw(from.kind, false, page));
-  std::memcpy(page->memory.data(), from.memory.data(), page->memory.size());
+  if (stream) {
+    if (Status status = stream->copy(page->memory.data(), from.memory.data(), page->memory.size());
+        !status.ok()) {
+      release(page);
+      return status;
+    }
+  } else {
+    std::memcpy(page->memory.data(), from.memory.data(), page->memory.size());
+  }
   ++copied;
+  return {};
+}
+
+Status PagePool::zero(const Page &page) {
+  if (stream)
+    return stream->fill(page.memory.data(), 0, page.memory.size());
+  std::memset(page.memory.data(), 0, page.memory.size());
   return {};
 }
 
@@ -36,9 +52,9 @@ Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
   findRoom(index);
   if (!kind.free.empty()) {
     page = kind.free.back();
-    kind.free.pop_back();
     if (clear)
-      std::memset(page->memory.data(), 0, page->memory.size());
+      PITH_TRY(zero(*page));
+    kind.free.pop_back();
     use(*page);
     ++recycled;
     return {};
@@ -50,21 +66,37 @@ Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
         "or raise page_limit_bytes)%s",
         (unsigned long long)limit, (unsigned long long)mapped, (unsigned long long)kind.bytes,
         counts().cached ? "; pinned prefixes hold some of them" : "");
+  if (Status status = makePage(index, clear); !status.ok()) {
+    // A device's memory ends without a limit too: what is only cached goes first.
+    if (!source || !evict(&index))
+      return status;
+    return takeRaw(index, clear, page);
+  }
+  page = kind.pages.back().get();
+  use(*page);
+  return {};
+}
+
+Status PagePool::makePage(uint32_t index, bool clear) {
+  Kind &kind = kinds[index];
   auto made = std::make_unique<Page>();
   made->kind = index;
   made->place.tokens = std::make_unique<int32_t[]>(kind.tokens);
-  made->memory = Mapping::anonymous(kind.bytes);
+  if (source)
+    PITH_TRY(Mapping::take(*source, kind.bytes, "a cache page", made->memory));
+  else
+    made->memory = Mapping::anonymous(kind.bytes);
   if (!made->memory)
     return failure(PITH_ERROR_MEMORY,
                    "no memory for a cache page of %llu bytes (%llu bytes of pages are in use)",
                    (unsigned long long)kind.bytes, (unsigned long long)mapped);
+  if (source && clear) // what the system maps is zero
+    PITH_TRY(zero(*made));
   if (kind.free.capacity() <= kind.pages.size())
     kind.free.reserve(2 * kind.pages.size() + 16);
   kind.pages.push_back(std::move(made));
   mapped += kind.bytes;
   ++allocated;
-  page = kind.pages.back().get();
-  use(*page);
   return {};
 }
 

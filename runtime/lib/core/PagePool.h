@@ -15,7 +15,12 @@
 
 namespace pith::runtime {
 
-/// One page: the keys and values of some tokens, all layers.
+namespace device {
+class Stream;
+}
+
+/// One page: the keys and values of some tokens, all layers. On a device the host must not follow its
+/// address.
 struct Page {
   Mapping memory;
   uint32_t references = 0; ///< sequences that hold it
@@ -24,12 +29,17 @@ struct Page {
 };
 
 /// All pages of a session, under one limit. Pages of different modules (kinds) differ in size; when the limit
-/// is near, free pages of one kind make room for another. A page that only the prefix cache knows is evicted when a page
-/// is needed at the limit; where there is none, when cached prefixes already take as much memory as sequences ever did.
-/// Not thread-safe: the session's lock guards it.
+/// is near, free pages of one kind make room for another. A page that only the prefix cache knows is evicted
+/// when a page is needed at the limit; where there is none, when cached prefixes already take as much memory
+/// as sequences ever did. Not thread-safe: the session's lock guards it.
 class PagePool {
 public:
   explicit PagePool(uint64_t limitBytes) : limit(limitBytes) {}
+  /// Pages come from the source, and the stream clears and copies them. Before the first page.
+  void useDevice(MemorySource &memory, device::Stream &with) {
+    source = &memory;
+    stream = &with;
+  }
 
   /// Tells the size of pages of the next kind (0, 1, …).
   void addKind(uint64_t bytes, uint32_t pageTokens);
@@ -60,13 +70,15 @@ public:
 
 private:
   struct Kind {
-    uint64_t bytes = 0; ///< rounded to whole system pages
+    uint64_t bytes = 0; ///< rounded to whole pages of the system
     uint32_t tokens = 0;
     size_t used = 0, mostUsed = 0; ///< pages that sequences hold, now and at most
     std::vector<std::unique_ptr<Page>> pages;
     std::vector<Page *> free; ///< capacity for all pages, so that release never allocates
   };
   Status takeRaw(uint32_t kind, bool clear, Page *&page);
+  Status makePage(uint32_t kind, bool clear);
+  Status zero(const Page &page);
   void use(Page &page) noexcept;
   void findRoom(uint32_t kind);
   bool evict(const uint32_t *kind);
@@ -74,6 +86,8 @@ private:
   void trimKind(Kind &kind, uint64_t enoughBytes);
 
   const uint64_t limit;
+  MemorySource *source = nullptr;   // null: the system
+  device::Stream *stream = nullptr; // with a source
   uint64_t mapped = 0;
   uint64_t allocated = 0, recycled = 0, copied = 0, evicted = 0;
   std::vector<Kind> kinds;

@@ -52,6 +52,7 @@ pith_status pith_result_new(pith_session *session, pith_result **result, pith_er
     PITH_REQUIRE(result);
     auto made = std::make_unique<pith_result>();
     made->session = session->session;
+    made->result.logits = session->session->makeBuffer();
     *result = made.release();
     return {};
   });

@@ -6,6 +6,7 @@
 //===----------------------------------------------------------------------------------===//
 #include "Session.h"
 #include "DataRun.h"
+#include "DeviceSession.h"
 #include "Step.h"
 
 #include <algorithm>
@@ -51,7 +52,7 @@ private:
   bool succeeded = false;
 };
 
-Session::Session(uint64_t pageLimit) : pool(pageLimit), stepRun(std::make_unique<StepRun>(*this)) {}
+Session::Session(uint64_t pageLimit) : pool(pageLimit) {}
 Session::~Session() = default;
 
 Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
@@ -79,6 +80,12 @@ Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
   } else {
     PITH_TRY(Team::create(options.threads, options.spin_microseconds, session->team));
   }
+  PITH_TRY(
+      DeviceSession::create(modules, options.device ? options.device : "", session->team, session->device));
+  if (session->device)
+    session->pool.useDevice(session->device->chip().memory(), session->device->queue());
+  session->stepRun = std::make_unique<StepRun>(*session);
+  session->scoreResult.logits = session->makeBuffer();
   for (const std::shared_ptr<const Module> &module : modules)
     session->pool.addKind(module->manifest().state.pageBytes, module->manifest().state.pageTokens);
   for (const std::shared_ptr<const Module> &module : modules)
@@ -109,19 +116,78 @@ Status Session::findModule(const Module *module, pith_entry_kind kind, size_t &i
   return {};
 }
 
-Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims) {
+std::string Session::deviceName() const {
+  return device ? device->chip().name() + ": " + device->chip().description() : "cpu";
+}
+
+void Session::deviceMemory(uint64_t &free, uint64_t &total) const {
+  if (!device || !device->chip().memoryFigures(free, total).ok())
+    free = total = 0;
+}
+
+Buffer Session::makeBuffer() const { return device ? Buffer(device->chip().pinned()) : Buffer(); }
+
+Status Session::readPage(const Page &page, uint64_t bytes, Buffer &copy, const uint8_t *&data) {
+  data = page.memory.data();
+  if (!device)
+    return {};
+  PITH_TRY(copy.reserve(bytes, "a copy of a page"));
+  PITH_TRY(device->queue().download(copy.data(), data, bytes));
+  data = copy.data();
+  return device->queue().synchronize();
+}
+
+Status Session::pageToWrite(void *page, uint64_t bytes, Buffer &copy, void *&data) {
+  data = page;
+  if (!device)
+    return {};
+  PITH_TRY(copy.reserve(bytes, "a copy of a page"));
+  data = copy.data();
+  return {};
+}
+
+Status Session::writePage(void *page, uint64_t bytes, const void *data) {
+  return device ? device->queue().upload(page, data, bytes) : Status();
+}
+
+Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims,
+                            DataRun *data) {
   context.struct_size = sizeof context;
   context.threads = team->threads();
   context.flags = deterministic ? uint32_t(PITH_EXEC_DETERMINISTIC) : 0;
   context.barrier = Team::barrier;
   context.team = team.get();
-  const int64_t bytes = code.prepare(&context, outputDims);
+  int64_t bytes = 0;
+  if (data) {
+    data->attach(context);
+    PITH_TRY(data->prepare(code, context, outputDims, bytes));
+  } else {
+    bytes = code.prepare(&context, outputDims);
+  }
   if (bytes < 0)
     return failure(PITH_ERROR_EXECUTION,
-                   "entry \"%s\": the inputs lead to a size that is negative or beyond any memory", code.name);
+                   "entry \"%s\": the inputs lead to a size that is negative or beyond any memory",
+                   code.name);
+  if (device)
+    return device->reserveWorkspace(uint64_t(bytes), context.workspace);
   PITH_TRY(workspace.reserve(uint64_t(bytes), "workspace"));
   context.workspace = workspace.data();
   return {};
+}
+
+Status Session::runEntry(size_t module, size_t entry, pith_exec_context &context) {
+  const pith_exec_entry &code = modules[module]->code(entry);
+  if (!device) {
+    PITH_TRY(prepareCode(code, context, nullptr));
+    return runCode(code, context);
+  }
+  context.struct_size = sizeof context;
+  context.flags = deterministic ? uint32_t(PITH_EXEC_DETERMINISTIC) : 0;
+  const uint64_t begin = nanoseconds();
+  Status status = device->step(module, modules[module]->manifest().entries[entry], code, context);
+  stats.code_nanoseconds += nanoseconds() - begin;
+  stats.chunks += status.ok();
+  return status;
 }
 
 Status Session::runCode(const pith_exec_entry &code, const pith_exec_context &context, DataRun *data) {
@@ -131,15 +197,16 @@ Status Session::runCode(const pith_exec_entry &code, const pith_exec_context &co
     DataRun *data;
   } job = {code, context, data};
   const uint64_t begin = nanoseconds();
-  const bool ran = team->run(
-      [](void *argument, uint32_t thread) {
-        const Job &work = *static_cast<const Job *>(argument);
-        if (work.data)
-          work.data->enter(work.code, work.context, thread);
-        else
-          work.code.run(&work.context, thread);
-      },
-      &job);
+  const bool ran = device ? (data->enter(code, context, 0), true)
+                          : team->run(
+                                [](void *argument, uint32_t thread) {
+                                  const Job &work = *static_cast<const Job *>(argument);
+                                  if (work.data)
+                                    work.data->enter(work.code, work.context, thread);
+                                  else
+                                    work.code.run(&work.context, thread);
+                                },
+                                &job);
   stats.code_nanoseconds += nanoseconds() - begin;
   if (!ran)
     return failure(PITH_ERROR_EXECUTION, "the application's executor refused to run");
@@ -198,13 +265,14 @@ Status Session::condition(Sequence &sequence, size_t module, const float *rows, 
   Condition next(pool, conditionKind(module), sequence.condition.rowsOfPage());
   Status status = next.take(count);
   if (status.ok())
-    status = runCondition(next, *modules[module], rows, count);
+    status = runCondition(next, module, rows, count);
   if (status.ok())
     sequence.condition.swap(next);
   return call.end(std::move(status));
 }
 
-Status Session::runCondition(Condition &target, const Module &module, const float *rows, size_t count) {
+Status Session::runCondition(Condition &target, size_t index, const float *rows, size_t count) {
+  const Module &module = *modules[index];
   const Entry &entry = *module.conditionEntry();
   const size_t width = size_t(entry.inputs[0].sizes[1]);
   for (size_t done = 0; done < count;) {
@@ -212,7 +280,7 @@ Status Session::runCondition(Condition &target, const Module &module, const floa
       return failure(PITH_ERROR_CANCELLED, "cancelled after %zu of %zu rows of the condition", done, count);
     const size_t taken = std::min<size_t>(count - done, entry.maxRows);
     const float *chunk = rows + done * width;
-    if (uintptr_t(chunk) % 64) {
+    if (uintptr_t(chunk) % 64 && !device) {
       PITH_TRY(inputCopies.reserve(taken * width * sizeof(float), "rows of a condition"));
       std::memcpy(inputCopies.data(), chunk, taken * width * sizeof(float));
       chunk = reinterpret_cast<const float *>(inputCopies.data());
@@ -229,9 +297,7 @@ Status Session::runCondition(Condition &target, const Module &module, const floa
     context.positions = conditionPositions.data();
     context.lane = &lane;
     context.condition_rows = chunk;
-    const pith_exec_entry &code = module.code(size_t(module.manifest().conditionEntry));
-    PITH_TRY(prepareCode(code, context, nullptr));
-    PITH_TRY(runCode(code, context));
+    PITH_TRY(runEntry(index, size_t(module.manifest().conditionEntry), context));
     stats.rows += taken;
     done += taken;
   }
@@ -241,7 +307,7 @@ Status Session::runCondition(Condition &target, const Module &module, const floa
 Status Session::invoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result) {
   Call call(*this, &result);
   result.module = modules[module];
-  Status status = runInvoke(*modules[module], entry, inputs, result);
+  Status status = runInvoke(module, entry, inputs, result);
   stats.invokes += status.ok();
   return call.end(std::move(status));
 }
@@ -251,9 +317,13 @@ void Session::trim() {
   workspace.release();
   inputCopies.release();
   stepRun->release();
+  if (device)
+    device->trim();
 }
 
-uint64_t Session::workspaceBytes() const { return workspace.size() + inputCopies.size() + stepRun->bytes(); }
+uint64_t Session::workspaceBytes() const {
+  return workspace.size() + inputCopies.size() + stepRun->bytes() + (device ? device->bytes() : 0);
+}
 
 void Session::cancel() noexcept {
   int expected = Running;

@@ -45,6 +45,7 @@ struct StepRequest {
 };
 
 class DataRun;
+class DeviceSession;
 class StepRun;
 
 /// All functions but `cancel` are called with `mutex` held.
@@ -55,6 +56,7 @@ public:
 
   std::mutex mutex;
   std::vector<std::shared_ptr<const Module>> modules;
+  std::unique_ptr<DeviceSession> device; ///< null: the CPU; outlives the pages
   PagePool pool;
   std::shared_ptr<Team> team;
   size_t sequences = 0;
@@ -76,6 +78,18 @@ public:
   Status condition(Sequence &sequence, size_t module, const float *rows, size_t count);
   void trim();
   uint64_t workspaceBytes() const;
+  /// "cpu", "cuda:0: NVIDIA H200, sm_90"
+  std::string deviceName() const;
+  /// What the device says of its memory; zeros where there is none.
+  void deviceMemory(uint64_t &free, uint64_t &total) const;
+  /// Memory of the host that results come to.
+  Buffer makeBuffer() const;
+  /// A page where the host can read it: the page itself, or `copy`.
+  Status readPage(const Page &page, uint64_t bytes, Buffer &copy, const uint8_t *&data);
+  /// Where the host can write what is to go to the page: the page itself, or `copy`. `writePage` brings it
+  /// there.
+  Status pageToWrite(void *page, uint64_t bytes, Buffer &copy, void *&data);
+  Status writePage(void *page, uint64_t bytes, const void *data);
   void cancel() noexcept;
   ~Session();
 
@@ -86,11 +100,13 @@ private:
   class Call;
   friend class StepRun;
   bool cancelled() const { return state.load(std::memory_order_relaxed) == Cancelled; }
-  Status runCondition(Condition &target, const Module &module, const float *rows, size_t count);
-  Status runInvoke(const Module &module, size_t entry, const std::vector<pith_tensor> &inputs,
-                   Result &result);
+  Status runCondition(Condition &target, size_t module, const float *rows, size_t count);
+  Status runInvoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result);
+  /// Runs an entry of kind STEP or CONDITION, whose data are on the host but for the pages.
+  Status runEntry(size_t module, size_t entry, pith_exec_context &context);
   /// Asks the code for its workspace and runs it on the team.
-  Status prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims);
+  Status prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims,
+                     DataRun *data = nullptr);
   Status runCode(const pith_exec_entry &code, const pith_exec_context &context, DataRun *data = nullptr);
 
   enum State { Idle, Running, Cancelled };

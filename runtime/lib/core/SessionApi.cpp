@@ -75,6 +75,7 @@ pith_status pith_session_memory(pith_session *handle, pith_memory *memory, pith_
     value.page_bytes_cached = counts.bytesCached;
     value.pages_cached = counts.cached;
     value.pages_pinned = counts.pinned;
+    session.deviceMemory(value.device_bytes_free, value.device_bytes_total);
     return writeStruct(value, "memory", memory);
   });
 }
@@ -104,6 +105,19 @@ pith_status pith_session_stats(pith_session *handle, pith_stats *stats, pith_err
     value.pages_evicted = counts.evicted;
     return writeStruct(value, "stats", stats);
   });
+}
+
+size_t pith_session_device(pith_session *handle, char *buffer, size_t capacity) {
+  if (!handle)
+    return 0;
+  try {
+    const std::string text = handle->session->deviceName();
+    if (buffer && capacity)
+      std::snprintf(buffer, capacity, "%s", text.c_str());
+    return text.size();
+  } catch (...) {
+    return 0;
+  }
 }
 
 size_t pith_session_explain(pith_session *handle, char *buffer, size_t capacity) {

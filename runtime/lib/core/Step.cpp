@@ -263,9 +263,7 @@ Status StepRun::runChunk(size_t index) {
     context.embedding_rows = embeddingRows.data();
   }
   PITH_TRY(taps.bind(module.stepEntry()->taps, context));
-  const pith_exec_entry &code = module.code(size_t(module.manifest().stepEntry));
-  PITH_TRY(session.prepareCode(code, context, nullptr));
-  PITH_TRY(session.runCode(code, context));
+  PITH_TRY(session.runEntry(index, size_t(module.manifest().stepEntry), context));
   session.stats.rows += tokens.size();
   taps.reduce();
   if (!scoring)

@@ -24,7 +24,7 @@ namespace pith::runtime {
 
 class StepRun {
 public:
-  explicit StepRun(Session &owner) : session(owner) {}
+  explicit StepRun(Session &owner) : session(owner), taps(owner.makeBuffer()), scratch(owner.makeBuffer()) {}
   Status run(const StepRequest &request, Result *result);
   uint64_t bytes() const { return scratch.size() + taps.bytes(); }
   void release() {

@@ -6,8 +6,8 @@
 //===----------------------------------------------------------------------------------===//
 //
 // The code copies whole rows out of the residual stream, chunk by chunk; here they are reduced to what each
-// tap wants and put into the result. Rows are added up in double and in their order, so a mean does not depend
-// on the chunks.
+// tap wants and put into the result. Rows are added up in double and in their order, so a mean does not
+// depend on the chunks.
 //
 //===----------------------------------------------------------------------------------===//
 #ifndef PITH_RUNTIME_CORE_TAP_H
@@ -35,6 +35,7 @@ namespace pith::runtime {
 /// The taps of one step.
 class TapRun {
 public:
+  explicit TapRun(Buffer memory) : copies(std::move(memory)) {}
   /// Makes room in the result for what every lane's taps will see.
   void begin(const std::vector<LaneRequest> &lanes, Result *result);
   void clearChunk() { wants.clear(); }

@@ -107,10 +107,16 @@ Status exportSequence(const pith_sequence &from, size_t upto, pith_write_callbac
   tokens.resize((upto + 1) / 2 * 2); // to a multiple of 8 bytes
   if (!tokens.empty())
     PITH_TRY(writer.put(tokens.data(), tokens.size() * sizeof tokens[0]));
+  Buffer copy = from.session->makeBuffer();
+  const auto putPage = [&](const Page &page, uint64_t bytes) -> Status {
+    const uint8_t *data = nullptr;
+    PITH_TRY(from.session->readPage(page, bytes, copy, data));
+    return writer.put(data, bytes);
+  };
   for (size_t i = 0; i * header.pageTokens < upto; ++i)
-    PITH_TRY(writer.put(from.sequence.page(i).memory.data(), header.pageBytes));
+    PITH_TRY(putPage(from.sequence.page(i), header.pageBytes));
   for (size_t i = 0; i < condition.pageCount(); ++i)
-    PITH_TRY(writer.put(condition.page(i).memory.data(), module.manifest().state.conditionPageBytes));
+    PITH_TRY(putPage(condition.page(i), module.manifest().state.conditionPageBytes));
   const uint64_t checksum = writer.checksum;
   return writer.put(&checksum, sizeof checksum);
 }
@@ -148,16 +154,23 @@ Status importSequence(pith_sequence &to, pith_read_callback read, void *context)
     if (token != embeddingRow && (token < 0 || uint32_t(token) >= vocab))
       return failure(PITH_ERROR_FORMAT, "an exported token is %d, expected 0 to %u", token, vocab - 1);
   PITH_TRY(to.sequence.prepare(tokens.size()));
+  Buffer copy = to.session->makeBuffer();
+  const auto getPage = [&](void *page, uint64_t bytes) -> Status {
+    void *data = nullptr;
+    PITH_TRY(to.session->pageToWrite(page, bytes, copy, data));
+    PITH_TRY(reader.get(data, bytes));
+    return to.session->writePage(page, bytes, data);
+  };
   Status status;
   for (size_t i = 0; i < to.sequence.pageCount() && status.ok(); ++i)
-    status = reader.get(to.sequence.pageTable()[i], header.pageBytes);
+    status = getPage(to.sequence.pageTable()[i], header.pageBytes);
   Condition condition(to.session->pool, to.session->conditionKind(to.module), header.pageTokens);
   // Page by page: a number of rows that is not true ends with the stream, not with the memory.
   while (condition.rows() < header.conditionRows && status.ok()) {
     status = condition.take(std::min<size_t>(header.conditionRows, condition.rows() + header.pageTokens));
     if (status.ok())
-      status = reader.get(condition.pageTable()[condition.pageCount() - 1],
-                          module.manifest().state.conditionPageBytes);
+      status = getPage(condition.pageTable()[condition.pageCount() - 1],
+                       module.manifest().state.conditionPageBytes);
   }
   const uint64_t expected = reader.checksum;
   uint64_t found = 0;

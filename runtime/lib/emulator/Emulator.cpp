@@ -36,6 +36,11 @@ Status Device::copyOut(void *to, const void *from, uint64_t bytes) {
   return {};
 }
 
+Status Device::copy(void *to, const void *from, uint64_t bytes) {
+  PITH_TRY(memory.check(from, bytes, "copies from the device"));
+  return copyIn(to, from, bytes);
+}
+
 Status Device::fill(void *to, uint8_t value, uint64_t bytes) {
   PITH_TRY(memory.check(to, bytes, "fills"));
   std::memset(to, value, bytes);

@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 namespace pith::runtime {
@@ -54,7 +55,11 @@ public:
   Status release(void *address) { return memory.release(address); }
   Status copyIn(void *to, const void *from, uint64_t bytes);
   Status copyOut(void *to, const void *from, uint64_t bytes);
+  Status copy(void *to, const void *from, uint64_t bytes);
   Status fill(void *to, uint8_t value, uint64_t bytes);
+
+  /// From here on blocks run on these threads; null: on the caller's.
+  void use(std::shared_ptr<Team> workers) { team = std::move(workers); }
 
   /// Runs a kernel to its end: one pointer per argument, as in CUDA. `sharedBytes` of dynamic shared memory;
   /// 0: as many as the kernel says that it needs.

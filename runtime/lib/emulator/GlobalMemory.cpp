@@ -23,6 +23,8 @@ Status GlobalMemory::allocate(uint64_t bytes, void *&address) {
   if (bytes > UINT64_C(1) << 46)
     return failure(PITH_ERROR_MEMORY, "no memory for %llu bytes on the emulator", (unsigned long long)bytes);
   const size_t usable = (std::max<uint64_t>(bytes, 1) + page - 1) / page * page, mapped = usable + 2 * gap;
+  if (allocations.size() == allocations.capacity())
+    allocations.reserve(2 * allocations.size() + 16); // fails before anything is mapped, or not at all
   void *mapping = mmap(nullptr, mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (mapping == MAP_FAILED)
     return failure(PITH_ERROR_MEMORY, "no memory for %llu bytes on the emulator: %s",

@@ -160,7 +160,7 @@ TEST_F(ConditionTest, Refusals) {
 }
 
 TEST_F(ConditionTest, AFailureLeavesTheOldOne) {
-  session = makeSession(module, 1, 3 * 4096);
+  session = makeSession(module, 1, 3 * testConditionedPageBytes);
   result = makeResult(session);
   const SequencePtr sequence = makeSequence(session);
   const Rows rows = someRows(20, 1);
@@ -214,7 +214,7 @@ TEST_F(ConditionTest, ARandomWalkEndsWithNothingLeft) {
   };
   std::mt19937 random(7);
   std::vector<Living> live;
-  session = makeSession(module, 2, 40 * 4096);
+  session = makeSession(module, 2, 40 * testConditionedPageBytes);
   result = makeResult(session);
   size_t refused = 0, stepped = 0;
   const auto mayFail = [&](pith_status status) {

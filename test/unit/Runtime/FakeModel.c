@@ -7,6 +7,7 @@
  * Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
  * SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
  */
+#include "FakeEntries.h"
 #include "FakeModel.h"
 
 #ifndef FAKE_VERSION
@@ -104,12 +105,6 @@ static void run_step(const pith_exec_context *context, uint32_t thread) {
 }
 
 /* c[n, 4] = a[n, 4] + b[4] */
-static int64_t prepare_add(const pith_exec_context *context, int64_t *output_dims) {
-  output_dims[0] = context->inputs[0].dims[0];
-  output_dims[1] = 4;
-  return 0;
-}
-
 static void run_add(const pith_exec_context *context, uint32_t thread) {
   const float *a = (const float *)context->inputs[0].data, *b = (const float *)context->inputs[1].data;
   float *c = (float *)context->outputs[0].data;
@@ -118,11 +113,6 @@ static void run_add(const pith_exec_context *context, uint32_t thread) {
 }
 
 /* joined[p + n] = past[p], new[n]; size[] = p + n */
-static int64_t prepare_join(const pith_exec_context *context, int64_t *output_dims) {
-  output_dims[0] = context->inputs[0].dims[0] + context->inputs[1].dims[0];
-  return 0;
-}
-
 static void run_join(const pith_exec_context *context, uint32_t thread) {
   const int64_t past = context->inputs[0].dims[0], count = context->inputs[1].dims[0];
   int64_t *joined = (int64_t *)context->outputs[0].data;
@@ -130,18 +120,6 @@ static void run_join(const pith_exec_context *context, uint32_t thread) {
   for (int64_t i = 0; i < past; ++i) joined[i] = ((const int64_t *)context->inputs[0].data)[i];
   for (int64_t i = 0; i < count; ++i) joined[past + i] = ((const int64_t *)context->inputs[1].data)[i];
   *(int64_t *)context->outputs[1].data = past + count;
-}
-
-/* Announces an output that its manifest does not allow. */
-static int64_t prepare_liar(const pith_exec_context *context, int64_t *output_dims) {
-  (void)context;
-  output_dims[0] = 3;
-  return 0;
-}
-
-static int64_t prepare_greedy(const pith_exec_context *context, int64_t *output_dims) {
-  output_dims[0] = context->inputs[0].dims[0];
-  return INT64_MAX;
 }
 
 /* y[m]: the positive ones of x[n]. Before, memory as the first one says, which must not be 13. */
@@ -166,22 +144,7 @@ static void run_chosen(const pith_exec_context *context, uint32_t thread) {
   context->release(context, thread, scratch);
 }
 
-static void run_nothing(const pith_exec_context *context, uint32_t thread) {
-  (void)context;
-  (void)thread;
-}
-
-static const pith_exec_entry entries[] = {
-    {"add", PITH_EXEC_INVOKE, 0, prepare_add, run_add},
-    {"join", PITH_EXEC_INVOKE, 0, prepare_join, run_join},
-    {"liar", PITH_EXEC_INVOKE, 0, prepare_liar, run_nothing},
-    {"greedy", PITH_EXEC_INVOKE, 0, prepare_greedy, run_nothing},
-    {"chosen", PITH_EXEC_INVOKE, 0, prepare_chosen, run_chosen},
-    {"step", PITH_EXEC_STEP, 0, prepare_step, run_step},
-#ifdef FAKE_CONDITIONED
-    {"condition", PITH_EXEC_CONDITION, 0, prepare_condition, run_condition},
-#endif
-};
+static const pith_exec_entry entries[] = {FAKE_ENTRIES};
 
 __attribute__((visibility("default"))) const pith_exec_table pith_executable = {
-    FAKE_VERSION, sizeof entries / sizeof entries[0], entries};
+    FAKE_VERSION, sizeof entries / sizeof entries[0], entries, 0, 0, 0, 0};

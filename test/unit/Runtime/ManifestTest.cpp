@@ -24,7 +24,8 @@ pith_status parse(const std::string &manifest, pith_error *error) {
       {"chosen", PITH_EXEC_INVOKE, 0, fakePrepare, fakeRun},
       {"step", PITH_EXEC_STEP, 0, fakePrepare, fakeRun},
   };
-  const pith_exec_table table = {PITH_EXEC_VERSION, sizeof entries / sizeof entries[0], entries};
+  const pith_exec_table table = {
+      PITH_EXEC_VERSION, sizeof entries / sizeof entries[0], entries, 0, 0, nullptr, nullptr};
   pith_module *module = nullptr;
   const pith_status status =
       pith_module_link(&table, nullptr, 0, manifest.data(), manifest.size(), &module, error);

@@ -23,7 +23,7 @@ struct PrefixTest : ::testing::Test {
 
   void restart(uint64_t limitPages) {
     result.reset();
-    session = makeSession(module, 1, limitPages * 4096);
+    session = makeSession(module, 1, limitPages * testPageBytes);
     result = makeResult(session);
   }
   SequencePtr salted(const char *salt) {
@@ -250,7 +250,7 @@ TEST_F(PrefixTest, ExplainsAndCounts) {
   EXPECT_EQ(stats.matches, 3u);
   EXPECT_EQ(stats.match_hits, 2u);
   EXPECT_EQ(stats.match_tokens, 38u);
-  EXPECT_EQ(memoryOf(session).page_bytes_cached, 2u * 4096);
+  EXPECT_EQ(memoryOf(session).page_bytes_cached, 2 * testPageBytes);
   ASSERT_PITH_OK(pith_session_trim(session.get(), &error));
   EXPECT_EQ(memoryOf(session).page_bytes_free, 0u);
   EXPECT_EQ(hitOf(text), 0u);
@@ -278,7 +278,8 @@ TEST_F(PrefixTest, WrongCalls) {
                     "token 1 is 37, expected 0 to 36");
   EXPECT_PITH_ERROR(pith_sequence_match(empty.get(), negative.data(), 1, &hit, &error), PITH_ERROR_ARGUMENT,
                     "token 0 is -1");
-  EXPECT_PITH_ERROR(pith_sequence_pin(sequence.get(), 101, 1, &error), PITH_ERROR_ARGUMENT, "priority is 101");
+  EXPECT_PITH_ERROR(pith_sequence_pin(sequence.get(), 101, 1, &error), PITH_ERROR_ARGUMENT,
+                    "priority is 101");
   EXPECT_PITH_ERROR(pith_sequence_pin(empty.get(), 1, 1, &error), PITH_ERROR_ARGUMENT, "is empty");
   EXPECT_EQ(hit, 7u);
 }

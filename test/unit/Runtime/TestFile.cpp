@@ -61,13 +61,24 @@ std::string conditionedManifest(const std::string &from, const std::string &to) 
                                   R"({"name":"step","kind":"step","vocab":37,"max_rows":24},
  {"name":"condition","kind":"condition","max_rows":10,"inputs":[{"name":"hidden","type":"f32","dims":["rows",3]}]}],
 "state":{"condition_page_bytes":192,)");
+  const std::string smaller = R"("page_bytes":128)"; // pages of both kinds count the same
+  text.replace(text.find(smaller), smaller.size(), R"("page_bytes":192)");
   if (const size_t at = text.find(from); at != std::string::npos && !from.empty())
     text.replace(at, from.size(), to);
   return text;
 }
 
-TestFile::TestFile(const std::string &variant)
-    : elf(readFile(FAKE_MODEL_FOLDER "/libfake_model" + variant + ".so")) {
+#ifdef PITH_TEST_DEVICE
+const char *const testDevice = PITH_TEST_DEVICE;
+const uint64_t testPageBytes = 128, testConditionedPageBytes = 192;
+#else
+const char *const testDevice = "";
+const uint64_t testPageBytes = 4096, testConditionedPageBytes = 4096;
+#endif
+
+TestFile::TestFile(const std::string &variant, const std::string &device)
+    : elf(readFile(FAKE_MODEL_FOLDER "/libfake_model" + (device.empty() ? "" : "_" + device) + variant +
+                   ".so")) {
   EXPECT_FALSE(elf.empty());
   weights.assign(5000, '\1');
   std::memcpy(&weights[0], &weightSeed, sizeof weightSeed);
@@ -125,8 +136,8 @@ ModulePtr loadModule(const std::string &path) {
   return ModulePtr(module);
 }
 
-ModulePtr loadFake(const std::string &variant) {
-  return loadModule(TemporaryFile(TestFile(variant).bytes()).path());
+ModulePtr loadFake(const std::string &variant, const std::string &device) {
+  return loadModule(TemporaryFile(TestFile(variant, device).bytes()).path());
 }
 
 SessionPtr makeSession(const ModulePtr &module, uint32_t threads, uint64_t pageLimitBytes) {

@@ -18,6 +18,12 @@
 
 namespace pith::test {
 
+/// What computes in this program's tests: "" (the CPU), "emulator", "cuda", "hip".
+extern const char *const testDevice;
+/// What a page of the toy model takes there, and one of the variant with conditions: on the CPU whole pages
+/// of the system.
+extern const uint64_t testPageBytes, testConditionedPageBytes;
+
 /// The parts of a .pith file before they are put together.
 struct TestFile {
   std::string elf;
@@ -25,8 +31,8 @@ struct TestFile {
   std::string manifest;
   pith_file_trailer trailer{}; ///< filled by `bytes` where zero
 
-  /// The toy model (variant "", "2", or "_conditioned").
-  explicit TestFile(const std::string &variant = "");
+  /// The toy model (variant "", "2", or "_conditioned") for a device; "every": with images for all.
+  explicit TestFile(const std::string &variant = "", const std::string &device = testDevice);
   std::string bytes() const;
 };
 
@@ -87,7 +93,7 @@ using SamplerPtr = std::unique_ptr<pith_sampler, Freer<pith_sampler_free>>;
 
 ModulePtr loadModule(const std::string &path);
 /// The toy model, loaded from a file of its own.
-ModulePtr loadFake(const std::string &variant = "");
+ModulePtr loadFake(const std::string &variant = "", const std::string &device = testDevice);
 SessionPtr makeSession(const ModulePtr &module, uint32_t threads = 2, uint64_t pageLimitBytes = 0);
 SequencePtr makeSequence(const SessionPtr &session);
 ResultPtr makeResult(const SessionPtr &session);

@@ -92,8 +92,8 @@ TEST_F(TransactionTest, TruncateThenAppendEqualsNeverTruncated) {
 }
 
 TEST_F(TransactionTest, PageLimitLeavesEverythingAsItWas) {
-  // Pages of 128 bytes take 4096 from the system: room for five.
-  session = makeSession(module, 2, 5 * 4096);
+  // Room for five pages.
+  session = makeSession(module, 2, 5 * testPageBytes);
   result = makeResult(session);
   const SequencePtr a = makeSequence(session), b = makeSequence(session);
   ASSERT_PITH_OK(step({makeLane(a, someTokens(20))}, &error)); // two pages
@@ -102,14 +102,14 @@ TEST_F(TransactionTest, PageLimitLeavesEverythingAsItWas) {
   const std::vector<int32_t> longText = someTokens(60), shortText = {1, 2};
   // The copy of c's last page and two pages for b fit, four for b do not.
   EXPECT_PITH_ERROR(step({makeLane(c, shortText), makeLane(b, longText)}, &error), PITH_ERROR_LIMIT,
-                    "lane 1: the page limit of 20480 bytes is reached");
+                    "lane 1: the page limit of " + std::to_string(5 * testPageBytes) + " bytes is reached");
   EXPECT_EQ(pith_result_rows(result.get()), 0u);
   EXPECT_EQ(tokensOf(a), text);
   EXPECT_EQ(pith_sequence_length(b.get()), 0u);
   EXPECT_EQ(pith_sequence_length(c.get()), 18u);
   EXPECT_EQ(memoryOf(session).pages_used, 2u);
   EXPECT_EQ(memoryOf(session).pages_shared, 2u);
-  EXPECT_LE(memoryOf(session).page_bytes_used + memoryOf(session).page_bytes_free, 5u * 4096);
+  EXPECT_LE(memoryOf(session).page_bytes_used + memoryOf(session).page_bytes_free, 5 * testPageBytes);
   char reason[200];
   EXPECT_GT(pith_session_explain(session.get(), reason, sizeof reason), 0u);
   EXPECT_NE(std::string(reason).find("page limit"), std::string::npos);
@@ -199,7 +199,7 @@ TEST_F(TransactionTest, RecycledPagesAreClean) {
     const SequencePtr sequence = makeSequence(session);
     ASSERT_PITH_OK(step({makeLane(sequence, someTokens(64))}, &error));
   }
-  EXPECT_EQ(memoryOf(session).page_bytes_free, 4u * 4096);
+  EXPECT_EQ(memoryOf(session).page_bytes_free, 4 * testPageBytes);
   const SequencePtr sequence = makeSequence(session);
   checkNext(sequence, 1);
   EXPECT_EQ(statsOf(session).pages_recycled, 1u);

@@ -90,7 +90,7 @@ TEST_F(TransferTest, OtherModelsAreRefused) {
 }
 
 TEST_F(TransferTest, LimitsAndFailures) {
-  const SessionPtr tight = makeSession(module, 1, 4096);
+  const SessionPtr tight = makeSession(module, 1, testPageBytes);
   SequencePtr copy;
   EXPECT_PITH_ERROR(import(exported(20).bytes, copy, &error, tight), PITH_ERROR_LIMIT, "page limit");
   EXPECT_EQ(memoryOf(tight).pages_used, 0u);

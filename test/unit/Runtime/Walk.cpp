@@ -32,8 +32,9 @@ void WalkText::resize(size_t count) {
   states.resize(count);
 }
 
-Walk::Walk(const ModulePtr &module, uint32_t threads, uint64_t pageLimitBytes, std::function<uint64_t()> source)
-    : choose(std::move(source)), limitPages(pageLimitBytes / 4096) {
+Walk::Walk(const ModulePtr &module, uint32_t threads, uint64_t pageLimitBytes,
+           std::function<uint64_t()> source)
+    : choose(std::move(source)), limitPages(pageLimitBytes / testPageBytes) {
   pith_session_options options = PITH_INIT(pith_session_options);
   options.threads = threads;
   options.page_limit_bytes = pageLimitBytes;
@@ -115,7 +116,7 @@ void Walk::finish() {
   if (limitPages)
     std::this_thread::sleep_for(std::chrono::milliseconds(4)); // the last pins end
   EXPECT_EQ(pith_session_trim(session.get(), nullptr), PITH_OK);
-  EXPECT_EQ(memoryOf(session).page_bytes_free / 4096, memoryOf(session).pages_pinned);
+  EXPECT_EQ(memoryOf(session).page_bytes_free / testPageBytes, memoryOf(session).pages_pinned);
 }
 
 void Walk::remember(const WalkText &text, size_t from) {
@@ -186,7 +187,8 @@ void Walk::match() {
   for (const Sequence &other : live) {
     const std::vector<int32_t> &text = other.text.tokens;
     const size_t count = other.text.salt == salt ? std::min(text.size(), wanted.size()) : 0;
-    const size_t common = std::mismatch(text.begin(), text.begin() + count, wanted.begin()).first - text.begin();
+    const size_t common =
+        std::mismatch(text.begin(), text.begin() + count, wanted.begin()).first - text.begin();
     least = std::max(least, common);
   }
   EXPECT_GE(hit, least);
@@ -333,11 +335,11 @@ void Walk::checkPages() {
   EXPECT_LE(memory.pages_shared, memory.pages_used);
   EXPECT_GE(memory.pages_used, longest);
   EXPECT_LE(memory.page_bytes_cached, memory.page_bytes_free);
-  EXPECT_EQ(memory.page_bytes_used, memory.pages_used * 4096);
+  EXPECT_EQ(memory.page_bytes_used, memory.pages_used * testPageBytes);
   const pith_stats stats = statsOf(session);
   EXPECT_LE(memory.pages_used, stats.pages_allocated);
   if (limitPages) {
-    EXPECT_LE((memory.page_bytes_used + memory.page_bytes_free) / 4096, limitPages);
+    EXPECT_LE((memory.page_bytes_used + memory.page_bytes_free) / testPageBytes, limitPages);
   }
 }
 

@@ -40,7 +40,7 @@ std::function<uint64_t()> randomNumbers(uint64_t seed) {
   return [random = std::mt19937_64(setting("PITH_WALK_SEED", seed))]() mutable { return random(); };
 }
 
-size_t operations() { return setting("PITH_WALK_STEPS", 100000); }
+size_t operations() { return setting("PITH_WALK_STEPS", *testDevice ? 10000 : 100000); }
 
 TEST(WalkTest, Unlimited) {
   Walk walk(loadFake(), 1, 0, randomNumbers(1));
@@ -48,12 +48,12 @@ TEST(WalkTest, Unlimited) {
 }
 
 TEST(WalkTest, UnderAPageLimit) {
-  Walk walk(loadFake(), 1, 40 * 4096, randomNumbers(2));
+  Walk walk(loadFake(), 1, 40 * testPageBytes, randomNumbers(2));
   run(walk, operations());
 }
 
 TEST(WalkTest, SeveralThreads) {
-  Walk walk(loadFake(), 2, 200 * 4096, randomNumbers(3));
+  Walk walk(loadFake(), 2, 200 * testPageBytes, randomNumbers(3));
   run(walk, operations() / 50);
 }
 

@@ -90,17 +90,21 @@ struct LinearSpec : kernels::LinearFusion {
 };
 mlir::gpu::GPUFuncOp getOrCreateLinear(mlir::gpu::GPUModuleOp module, const LinearSpec &);
 
-/// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%tokens (i32), %weights, %out, %rows)
+/// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%tokens (i32), %weights, %out, [%given], %rows)
+/// With `takesRows`, given[m] is an address of f32 to take instead, or null.
 struct EmbeddingSpec {
   LinearLayout layout;
   float scale = 1;
+  bool takesRows = false;
   Element output = Element::F32;
 };
 mlir::gpu::GPUFuncOp getOrCreateEmbedding(mlir::gpu::GPUModuleOp module, const EmbeddingSpec &);
 
 /// out[m, h, :] = norm(x[m, h, :]) for each of `heads` groups of `k` columns. out may be x.
-///   @norm(%x, %scale, [%bias], %out, %rows, %ldx)      out: dense. ldx in elements.
+///   @norm(%x, [%scale], [%bias], %out, [%rowIndex], %rows, %ldx)      out: dense. ldx in elements.
+/// With `gather`, row m of out comes from row rowIndex[m] (i32) of x. Without a norm there is no scale: a copy.
 struct NormSpec : kernels::NormSpec {
+  bool gather = false;
   Element input = Element::F32, output = Element::F32;
 };
 mlir::gpu::GPUFuncOp getOrCreateNorm(mlir::gpu::GPUModuleOp module, const NormSpec &);

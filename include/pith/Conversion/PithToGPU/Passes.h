@@ -10,6 +10,7 @@
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/IR/BuiltinAttributes.h"
 #include "mlir/Pass/Pass.h"
+#include "mlir/Pass/PassManager.h"
 #include "pith/Codegen/GPU/Kernels.h"
 
 namespace pith {
@@ -21,6 +22,16 @@ namespace pith {
 /// or there is no kernel for it.
 mlir::gpu::GPUFuncOp buildGPUKernel(mlir::gpu::GPUModuleOp module, mlir::DictionaryAttr spec,
                                     llvm::function_ref<mlir::InFlightDiagnostic()> emitError);
+
+/// For one row, this many blocks share the tokens of all kv heads, so that a device has work for all its parts.
+inline constexpr int64_t kAttentionBlocks = 256;
+/// How many blocks share the tokens of one row and one kv head at most.
+int64_t attentionSplits(int64_t kvHeads);
+
+struct ScheduleOptions;
+/// The phases `schedule` and `kernels` for a device.
+void buildGPUSchedule(mlir::OpPassManager &pm, const ScheduleOptions &options);
+void buildGPUKernels(mlir::OpPassManager &pm, llvm::StringRef target);
 
 #define GEN_PASS_REGISTRATION
 #include "pith/Conversion/PithToGPU/Passes.h.inc"

@@ -1,0 +1,151 @@
+//===- PithToGPU.cpp - choose GPU kernels ---------------------------------===//
+//
+// Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
+// SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
+//
+//===----------------------------------------------------------------------===//
+#include "../Common/KernelChooser.h"
+#include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Bufferization/IR/Bufferization.h"
+#include "mlir/Dialect/Func/IR/FuncOps.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/Linalg/IR/Linalg.h"
+#include "mlir/Dialect/MemRef/IR/MemRef.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
+#include "pith/Codegen/GPU/Kernels.h"
+#include "pith/Conversion/KernelSpec.h"
+#include "pith/Conversion/Passes.h"
+#include "pith/Conversion/PithToGPU/Passes.h"
+
+namespace pith {
+#define GEN_PASS_DEF_CONVERTPITHTOGPU
+#define GEN_PASS_DEF_MOVECONSTANTS
+#include "pith/Conversion/PithToGPU/Passes.h.inc"
+} // namespace pith
+
+using namespace mlir;
+using namespace pith;
+
+static pith::gpu::LinearLayout layoutOf(const kernels::LinearWeights &weights) {
+  pith::gpu::LinearLayout layout;
+  static_cast<kernels::LinearWeights &>(layout) = weights;
+  return layout;
+}
+
+namespace {
+class GPUKernels : public KernelFamily {
+public:
+  explicit GPUKernels(bool exact) : exact(exact) {}
+  std::string lacks(const cpu::LinearLayout &weights) const override {
+    return llvm::toString(layoutOf(weights).check());
+  }
+  std::string lacks(const cpu::AttentionSpec &spec) const override {
+    pith::gpu::AttentionSpec all;
+    static_cast<kernels::AttentionSpec &>(all) = spec;
+    return llvm::toString(all.check());
+  }
+  bool normsInFront(cpu::Norm norm) const override { return norm == cpu::Norm::RMS; }
+  int64_t packedBytes(const cpu::LinearLayout &weights) const override {
+    return layoutOf(weights).sizeBytes();
+  }
+  std::optional<Scratch> scratch(const cpu::LinearSpec &) const override { return std::nullopt; }
+  /// Of the blocks that share a row's tokens, each leaves what it found.
+  std::optional<Scratch> scratch(const cpu::AttentionSpec &spec) const override {
+    int64_t part = spec.heads * (2 + spec.cache.valueDim) * 4;
+    return Scratch{0, part * attentionSplits(spec.cache.kvHeads)};
+  }
+  DictionaryAttr finish(DictionaryAttr spec) const override {
+    NamedAttrList list(spec);
+    Builder b(spec.getContext());
+    for (StringRef name : {"input", "output"})
+      list.set(name, b.getStringAttr("f32"));
+    // On matrix units f32 is three bf16. Balanced, activations are rounded as the weights are.
+    StringRef kind = spec.getAs<StringAttr>("kind").getValue();
+    auto multiply = [&](StringRef element, int64_t parts) {
+      list.set("product", b.getStringAttr(element));
+      list.set("parts", b.getI64IntegerAttr(parts));
+    };
+    if (kind == "linear") {
+      StringRef format = spec.getAs<StringAttr>("format").getValue();
+      bool whole = exact || format == "f32";
+      multiply(whole || format == "bf16" ? "bf16" : "f16", whole ? 3 : 1);
+    } else if (kind == "attention") {
+      // An f32 cache would be rounded.
+      StringRef element = spec.getAs<StringAttr>("element").getValue();
+      if (element != "f32")
+        multiply(element, exact ? 2 : 1);
+    }
+    return list.getDictionary(spec.getContext());
+  }
+  DictionaryAttr finishLayout(DictionaryAttr layout) const override {
+    NamedAttrList list(layout);
+    list.set(kDeviceKey, StringAttr::get(layout.getContext(), "gpu"));
+    return list.getDictionary(layout.getContext());
+  }
+
+private:
+  bool exact;
+};
+
+/// Constants become weights: what a kernel reads has to be on the device. One value in all places is filled
+/// in there.
+class ConstantMover {
+public:
+  explicit ConstantMover(ModuleOp module) : module(module), symbols(module), weights(module) {}
+
+  LogicalResult move(arith::ConstantOp op) {
+    auto elements = dyn_cast<DenseElementsAttr>(op.getValue());
+    auto type = dyn_cast<RankedTensorType>(op.getType());
+    if (!elements || !type || op->use_empty())
+      return success();
+    OpBuilder b(op);
+    if (elements.isSplat()) {
+      Value value = arith::ConstantOp::create(b, op.getLoc(), elements.getSplatValue<TypedAttr>());
+      Value empty = tensor::EmptyOp::create(b, op.getLoc(), type.getShape(), type.getElementType());
+      op.replaceAllUsesWith(linalg::FillOp::create(b, op.getLoc(), value, empty).getResult(0));
+      op.erase();
+      return success();
+    }
+    OpBuilder top = OpBuilder::atBlockBegin(module.getBody());
+    auto weight = WeightOp::create(top, op.getLoc(), "constant", type, elements, Attribute(), Attribute());
+    symbols.insert(weight); // under a name of its own
+    FailureOr<PackedOp> packed = weights.getPlain(weight, type);
+    if (failed(packed))
+      return failure();
+    auto buffer = MemRefType::get(type.getShape(), type.getElementType());
+    Value address = PackedAddressOp::create(b, op.getLoc(), buffer, FlatSymbolRefAttr::get(*packed));
+    op.replaceAllUsesWith(
+        bufferization::ToTensorOp::create(b, op.getLoc(), type, address, /*restrict=*/true).getResult());
+    op.erase();
+    return success();
+  }
+
+private:
+  ModuleOp module;
+  SymbolTable symbols;
+  PackedWeights weights;
+};
+
+struct MoveConstants : pith::impl::MoveConstantsBase<MoveConstants> {
+  void runOnOperation() override {
+    ConstantMover mover(getOperation());
+    SmallVector<arith::ConstantOp> constants;
+    getOperation().walk([&](arith::ConstantOp op) { constants.push_back(op); });
+    for (arith::ConstantOp op : constants)
+      if (failed(mover.move(op)))
+        return signalPassFailure();
+  }
+};
+
+struct ConvertPithToGPU : pith::impl::ConvertPithToGPUBase<ConvertPithToGPU> {
+  using ConvertPithToGPUBase::ConvertPithToGPUBase;
+  void runOnOperation() override {
+    ModuleOp module = getOperation();
+    GPUKernels family(exact);
+    KernelChooser chooser(module, family, exact);
+    for (auto function : llvm::to_vector(module.getOps<func::FuncOp>()))
+      if (!function.isExternal())
+        chooser.choose(function, stateOnly);
+  }
+};
+} // namespace
