@@ -6,10 +6,10 @@
 //===----------------------------------------------------------------------===//
 //
 // A block has 128 own rows: the query heads of one kv head for neighbouring rows of the batch. It goes
-// through the sequence's pages, 64 tokens each: scores on the matrix unit, an online softmax in f32, and the
+// through the sequence's pages, a step of 64 or 32 tokens after the other: scores on the matrix unit, an online softmax in f32, and the
 // scores' weights, rounded, as the operand of the product with the values, without leaving the registers. A
-// page's values are on their way while its scores are formed, and the next page's keys while the values are
-// summed: two barriers for a page.
+// page's values are on their way while its scores are formed, and the next step's keys while the values are
+// summed: two barriers for a step.
 //
 // Rows of several sequences may meet in a block. It takes them one after the other; rows of others see no
 // token meanwhile.
@@ -19,6 +19,7 @@
 #include "Tiles.h"
 #include "pith/Codegen/GPU/TileOps.h"
 #include "llvm/Support/MathExtras.h"
+#include <algorithm>
 
 using namespace mlir;
 using namespace pith::gpu;
@@ -27,13 +28,16 @@ using namespace pith;
 namespace {
 struct TilePlan {
   explicit TilePlan(const AttentionSpec &spec)
-      : heads(llvm::PowerOf2Ceil(spec.heads / spec.cache.kvHeads)), rows(ownTotal / heads),
+      : tokens(std::max(spec.cache.headDim, spec.cache.valueDim) > 64 ? CacheLayout::pageTokens / 2
+                                                                      : CacheLayout::pageTokens),
+        tokenTiles(tokens / commonRows), heads(llvm::PowerOf2Ceil(spec.heads / spec.cache.kvHeads)), rows(ownTotal / heads),
         keyGroups(llvm::divideCeil(spec.cache.headDim, productK)),
         valueTiles(llvm::divideCeil(spec.cache.valueDim, commonRows)),
         keyPitch(llvm::alignTo(keyGroups * productK * 2, 128)), valuePitch(valueTiles * commonRows * 2 + 16),
         valueOffset(tokens * keyPitch), sharedBytes(valueOffset + tokens * valuePitch) {}
   static constexpr int64_t threads = teamThreads * teamCount, ownTotal = ownRows * teamCount;
-  static constexpr int64_t tokens = CacheLayout::pageTokens, tokenTiles = tokens / commonRows;
+  int64_t tokens;     // of a step: a page, or half of one where queries and sums need the registers
+  int64_t tokenTiles; // of 16 tokens
   int64_t heads;      // of a kv head, up to a power of two
   int64_t rows;       // of the batch
   int64_t keyGroups;  // of 32 channels
@@ -62,6 +66,11 @@ public:
           a.slopes ? k.fmul(k.load(k.f32, k.at(a.slopes, k.mul(own[s].head, 4))), k.constant(k.f32, log2e))
                    : Value());
     }
+    for (int64_t q = 0; q < 2; ++q) {
+      TilePlace place = k.place(tile::What::common, q);
+      keyRows.push_back(k.mul(place.row, plan.keyPitch));
+      keyOctets.push_back(octetPlace(place.row, place.column));
+    }
     loadQueries(team);
     Value end = k.minimum(k.add(firstRow, plan.rows), a.rows);
     auto loop = scf::WhileOp::create(
@@ -76,6 +85,11 @@ public:
   }
 
 private:
+  /// Octet `octet` of row `row` stands in this place: as KernelBuilder::octetOffset has it.
+  Value octetPlace(Value row, Value octet) {
+    return k.div(k.sub(k.octetOffset(row, octet, plan.keyPitch), k.mul(row, plan.keyPitch)), 16);
+  }
+
   /// An own row: what it is of the batch. Heads past the last one repeat it.
   struct Own {
     Value row, head, present;
@@ -166,6 +180,7 @@ private:
   /// What is on its way of a page's keys or values. Tokens from `end` on are zeros: nobody wrote them.
   Values begin(const Side &side, Value page, Value end) {
     Value token = k.mul(page, plan.tokens);
+    Value slot = k.rem(token, CacheLayout::pageTokens);
     // Behind the last page: the last one again, and nothing of it.
     Value head = headInPage(k, cache, pages, k.minimum(token, k.sub(end, 1)), a.layer, kvHead);
     if (!side.keys)
@@ -174,7 +189,7 @@ private:
     Values flight;
     for (const Unit &unit : units(side)) {
       Value inside = k.lessThan(k.add(token, unit.token), end);
-      Value row = k.at(head, k.mul(unit.token, side.width * bytes)), channel = k.mul(unit.octet, 8);
+      Value row = k.at(head, k.mul(k.add(slot, unit.token), side.width * bytes)), channel = k.mul(unit.octet, 8);
       if (!copies) {
         flight.push_back(loadOctet(cache.element, row, channel, side.width, inside));
         continue;
@@ -275,10 +290,12 @@ private:
       for (int64_t g = 0; g < plan.keyGroups; ++g) {
         Value common[2];
         for (int64_t q = 0; q < 2; ++q) {
-          TilePlace place = k.place(tile::What::common, q);
-          Value offset =
-              k.octetOffset(k.add(place.row, t * commonRows), k.add(place.column, g * 4), plan.keyPitch);
-          common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.shared(), offset), 16);
+          // Rows 16 apart have their octets in the same places, and octets 8 apart are 128 bytes apart: so few
+          // addresses serve all loads.
+          Value low = arith::XOrIOp::create(k.b, k.loc, keyOctets[q], k.index(g % 2 * 4));
+          Value offset = k.add(keyRows[q], k.mul(low, 16));
+          int64_t fixed = t * commonRows * plan.keyPitch + g / 2 * 128;
+          common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.at(k.shared(), offset), fixed), 16);
         }
         for (int64_t p = spec.parts - 1; p >= 0; --p) {
           const Value *o = &queries[(g * spec.parts + p) * 2];
@@ -359,16 +376,22 @@ private:
     }
     for (int64_t s = 0; s < 2; ++s)
       k.ifThen(valid[s], [&] {
-        for (int64_t d = 0; d < plan.valueTiles; ++d)
-          for (int64_t i = 4 * s; i < 4 * s + 4; ++i) {
-            Value channel = k.add(k.place(tile::What::sum, i).column, d * commonRows);
+        int64_t each = elementBytes(spec.output);
+        for (int64_t i = 4 * s; i < 4 * s + 4; ++i) {
+          // One address for all channels 16 apart.
+          Value channel = k.place(tile::What::sum, i).column;
+          Value column = k.add(k.mul(own[s].head, cache.valueDim), channel);
+          Value at = k.add(k.mul(k.zext(own[s].row, k.i64), k.zext(a.ldo, k.i64)), k.zext(column, k.i64));
+          Value to = k.at(a.out, k.mul(at, each));
+          for (int64_t d = 0; d < plan.valueTiles; ++d) {
             Value value = k.fmul(k.element(state.sums[d], i), factors[s]);
-            auto put = [&] { a.store(k, spec, own[s].row, own[s].head, channel, value); };
+            auto put = [&] { k.storeFloats(spec.output, value, k.at(to, d * commonRows * each), each); };
             if ((d + 1) * commonRows <= cache.valueDim)
               put();
             else
-              k.ifThen(k.lessThan(channel, cache.valueDim), put);
+              k.ifThen(k.lessThan(channel, cache.valueDim - d * commonRows), put);
           }
+        }
       });
   }
 
@@ -380,7 +403,7 @@ private:
   const AttentionArguments a;
   Value firstRow, kvHead, pages;
   SmallVector<Own> own; // of the sums that this lane has
-  Values slopes, queries, positions, valid;
+  Values slopes, queries, positions, valid, keyRows, keyOctets;
 };
 } // namespace
 

@@ -26,7 +26,8 @@ namespace {
 class SampleKernel {
 public:
   using Values = KernelBuilder::Values;
-  static constexpr int64_t digits = 16, threads = 1024;
+  // Threads have registers for a pass's sums and several elements under way.
+  static constexpr int64_t digits = 16, threads = 512;
   // Shared memory: sums of a pass, then sums of segments, then of subgroups, then the segment that is drawn
   // from.
   static constexpr int64_t segmentsOffset = threads / subgroupLanes * digits * 4,

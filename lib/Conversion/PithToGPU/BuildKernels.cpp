@@ -12,6 +12,7 @@
 #include "mlir/Dialect/SCF/IR/SCF.h"
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "pith/Codegen/GPU/Machine.h"
+#include "pith/Codegen/GPU/Sampling.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/Conversion/PithToGPU/Passes.h"
 
@@ -74,6 +75,23 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     int64_t n = r.number("n", 1);
     return r.failed ? mlir::gpu::GPUFuncOp() : pith::gpu::getOrCreateArgmax(module, n);
   }
+  if (kind == "softmax" || kind == "sample") {
+    int64_t n = r.number("n", 1);
+    if (r.failed)
+      return {};
+    return kind == "sample" ? pith::gpu::getOrCreateSample(module, n)
+                            : pith::gpu::getOrCreateSoftmax(module, n);
+  }
+  if (kind == "quantize" || kind == "dequantize") {
+    pith::gpu::QuantizeSpec spec;
+    spec.k = r.number("k", 1);
+    spec.block = r.number("block");
+    spec.element = element("element");
+    if (r.failed)
+      return {};
+    return kind == "quantize" ? pith::gpu::getOrCreateQuantize(module, spec)
+                              : pith::gpu::getOrCreateDequantize(module, spec);
+  }
   if (kind == "rope") {
     pith::gpu::RopeSpec spec;
     r.rope(spec);
@@ -95,6 +113,10 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     spec.input = element("input");
     spec.output = element("output");
     spec.split = r.flag("split");
+    if ((spec.tile = r.flag("tile"))) {
+      spec.product = element("product");
+      spec.parts = r.number("parts", 1);
+    }
     if (r.failed || refused(spec.check()))
       return {};
     return kind == "attention" ? pith::gpu::getOrCreateAttention(module, spec)

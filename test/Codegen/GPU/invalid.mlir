@@ -54,3 +54,11 @@ func.func private @product() attributes {pith.kernel = {
 func.func private @stages() attributes {pith.kernel = {
   kind = "linear", format = "f16", n = 4096, k = 4096, block = 0, norm = "none", epsilon = 0.0 : f32, activation = "none",
   input = "f32", output = "f32", row_tile = 128, product = "f16", parts = 1, stages = 3}}
+
+// -----
+
+// expected-error @below {{no kernel for attention heads of 256 channels on matrix units; at most 128 are supported}}
+func.func private @wide() attributes {pith.kernel = {
+  kind = "attention", element = "f16", kv_heads = 8, head_dim = 256, value_dim = 128, layer_offset = 0, heads = 8,
+  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f16", output = "f16", tile, product = "f16",
+  parts = 1}}

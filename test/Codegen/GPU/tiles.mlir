@@ -66,3 +66,29 @@ func.func private @linear() attributes {pith.kernel = {
 func.func private @exact() attributes {pith.kernel = {
   kind = "linear", format = "f16", n = 64, k = 128, block = 0, norm = "none", epsilon = 0.0 : f32,
   activation = "none", input = "f32", output = "f32", row_tile = 16, product = "bf16", parts = 3, stages = 2}}
+
+// Attention for many rows: a page's keys from shared memory by 16 bytes, its values' columns transposed on the way.
+// CHECK-LABEL: gpu.func @attention_f16_8x128x128_h32_{{.*}}_tile_f16x1(
+// CHECK-SAME: pith.grid = #[[ROWS:.+]], pith
+// CHECK: scf.while
+// CHECK: scf.for
+// CHECK: tile.product
+// CHECK: tile.reduce max
+// CHECK: tile.columns
+// CHECK: tile.chain
+// CHECK: tile.reduce add
+// PTX-LABEL: .entry attention_f16_8x128x128
+// PTX-DAG: ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16
+// PTX-DAG: mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32
+// PTX-DAG: cp.async.cg.shared.global
+// MFMA-LABEL: attention_f16_8x128x128
+// MFMA: ds_bpermute_b32
+// MFMA: v_mfma_f32_16x16x16_f16
+func.func private @attention() attributes {pith.kernel = {
+  kind = "attention", element = "f16", kv_heads = 8, head_dim = 128, value_dim = 128, layer_offset = 0, heads = 32,
+  scale = 0.088 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f16", output = "f16", tile, product = "f16",
+  parts = 1}}
+
+// CHECK-LABEL: gpu.func @sample_32000(
+// CHECK: scf.for
+func.func private @sample() attributes {pith.kernel = {kind = "sample", n = 32000}}

@@ -8,6 +8,7 @@
 #define PITH_TEST_UNIT_GPU_KERNELSET_H
 
 #include "pith/Codegen/GPU/Kernels.h"
+#include "pith/Codegen/GPU/Sampling.h"
 #include <functional>
 #include <string>
 #include <vector>
@@ -104,6 +105,14 @@ inline std::vector<NamedKernel> allKernels() {
   all.push_back(
       {"embedding-int4", [=](mlir::gpu::GPUModuleOp m) { getOrCreateEmbedding(m, embedding); }, false});
   all.push_back({"argmax-128256", [=](mlir::gpu::GPUModuleOp m) { getOrCreateArgmax(m, 128256); }, true});
+  all.push_back({"softmax-128256", [=](mlir::gpu::GPUModuleOp m) { getOrCreateSoftmax(m, 128256); }, true});
+  all.push_back({"sample-128256", [=](mlir::gpu::GPUModuleOp m) { getOrCreateSample(m, 128256); }, true});
+  QuantizeSpec codes;
+  codes.k = 4096;
+  codes.block = 32;
+  all.push_back({"quantize-4096-32", [=](mlir::gpu::GPUModuleOp m) { getOrCreateQuantize(m, codes); }, true});
+  all.push_back(
+      {"dequantize-4096-32", [=](mlir::gpu::GPUModuleOp m) { getOrCreateDequantize(m, codes); }, true});
   RopeSpec rope;
   rope.heads = 32;
   rope.headDim = rope.rotaryDim = 128;
@@ -134,6 +143,18 @@ inline std::vector<NamedKernel> allKernels() {
   a.window = 128;
   a.sinks = true;
   attention("attention-64-8x64-sinks", a);
+  AttentionSpec rows;
+  rows.cache = append.cache;
+  rows.heads = 32;
+  rows.scale = 0.088388347f;
+  rows.tile = true;
+  attention("attention-tile-32-8x128", rows);
+  rows.cache.headDim = rows.cache.valueDim = 64;
+  rows.parts = 2;
+  rows.window = 4096;
+  // On MFMA, masks of the window spill a few scalar registers.
+  all.push_back({"attention-tile-32-8x64-exact",
+                 [=](mlir::gpu::GPUModuleOp m) { getOrCreateAttention(m, rows); }, false});
   AttentionSpec odd;
   odd.cache = {Element::F32, 2, 80, 20, 0};
   odd.heads = 6;
