@@ -12,6 +12,7 @@
 #include <mutex>
 #include <new>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -99,9 +100,10 @@ int enqueue(Stream *stream, std::function<int()> work) {
   return 0;
 }
 
+/// A capture of mode 1 forbids allocations to the thread that began it, not to others.
 bool isCapturing() {
   for (const Stream *stream : streams())
-    if (stream->capture)
+    if (stream->capture && stream->capturer == std::this_thread::get_id())
       return true;
   return false;
 }
@@ -229,7 +231,7 @@ PUBLIC int NAME(cuMemsetD8Async, hipMemsetD8Async)(void *to, unsigned char value
 }
 PUBLIC int NAME(cuStreamCreate, hipStreamCreateWithFlags)(Stream **stream, unsigned) {
   ENTER_ON_DEVICE(TEXT(NAME(cuStreamCreate, hipStreamCreateWithFlags)));
-  *stream = makeHandle(Stream{currentDevice(), {}, 0, nullptr, 0});
+  *stream = makeHandle(Stream{currentDevice(), {}, 0, nullptr, {}, 0});
   streams().push_back(*stream);
   ++fake_driver.streams;
   return 0;
@@ -347,6 +349,7 @@ PUBLIC int NAME(cuStreamBeginCapture_v2, hipStreamBeginCapture)(Stream *stream, 
   if (stream->capture || mode != 1)
     return Invalid;
   stream->capture = makeHandle(Graph());
+  stream->capturer = std::this_thread::get_id();
   ++fake_driver.graphs;
   ++fake_driver.captures;
   return 0;

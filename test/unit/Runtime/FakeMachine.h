@@ -19,6 +19,7 @@ extern "C" {
 #include <map>
 #include <set>
 #include <sys/mman.h>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -120,6 +121,7 @@ struct Stream {
   std::deque<std::function<int()>> work;
   uint64_t done = 0; // pieces of work since the beginning
   Graph *capture = nullptr;
+  std::thread::id capturer;
   int failed = 0; // what the next wait says, and all after it
 };
 struct Event {
