@@ -26,6 +26,13 @@ Value pith::startOf(OpBuilder &b, Location loc, Value buffer) {
   return arith::IndexCastOp::create(b, loc, b.getI64Type(), start);
 }
 
+DictionaryAttr pith::specOf(func::FuncOp kernel) {
+  auto spec = kernel->getAttrOfType<DictionaryAttr>(kKernelAttr);
+  if (!spec)
+    kernel.emitError("attribute '") << kKernelAttr << "' should be a dictionary";
+  return spec;
+}
+
 /// Pointers to the buffers, then the sizes given, then the row strides that the kernel asks for.
 LogicalResult pith::callKernel(LaunchOp op, SymbolTable &symbols, Value context, Value thread) {
   auto kernel = symbols.lookup<func::FuncOp>(op.getKernel());

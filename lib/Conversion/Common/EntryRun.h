@@ -24,6 +24,9 @@ mlir::func::FuncOp separateRun(mlir::func::FuncOp entry, mlir::SymbolTable &symb
 /// The address of a buffer's first element, i64.
 mlir::Value startOf(mlir::OpBuilder &b, mlir::Location loc, mlir::Value buffer);
 
+/// What a kernel's declaration says of it; null, after a diagnostic, where that is no dictionary.
+mlir::DictionaryAttr specOf(mlir::func::FuncOp kernel);
+
 /// Replaces a launch by a call of its function with the context, the thread, pointers to the buffers, then
 /// the sizes given, then the row strides that the kernel asks for.
 mlir::LogicalResult callKernel(LaunchOp op, mlir::SymbolTable &symbols, mlir::Value context,

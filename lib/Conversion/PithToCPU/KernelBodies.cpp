@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "../Common/EntryRun.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -36,11 +37,9 @@ struct BuildKernelBodies : pith::impl::BuildKernelBodiesBase<BuildKernelBodies> 
       return signalPassFailure();
     llvm::DenseMap<StringAttr, FlatSymbolRefAttr> built;
     for (func::FuncOp function : declared) {
-      auto spec = function->getAttrOfType<DictionaryAttr>(kKernelAttr);
-      if (!spec) {
-        function.emitError("attribute '") << kKernelAttr << "' should be a dictionary";
+      DictionaryAttr spec = specOf(function);
+      if (!spec)
         return signalPassFailure();
-      }
       StringAttr name = function.getSymNameAttr();
       Location loc = function.getLoc();
       function.erase();

@@ -4,9 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "../Common/Schedule.h"
 #include "mlir/Conversion/MathToFuncs/MathToFuncs.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
-#include "mlir/Dialect/MemRef/Transforms/Passes.h"
 #include "mlir/Pass/PassOptions.h"
 #include "mlir/Transforms/Passes.h"
 #include "pith/Conversion/Passes.h"
@@ -14,32 +14,14 @@
 using namespace mlir;
 
 void pith::buildSchedule(OpPassManager &pm, const ScheduleOptions &options) {
-  pm.addPass(createMarkTaps());
-  pm.addPass(createInlineBlocks());
-  LimitRowsOptions limit;
-  limit.maxRows = options.maxRows;
-  pm.addPass(createLimitRows(limit));
   ConvertPithToCPUOptions kernels;
   kernels.exact = options.exact;
   kernels.stateOnly = options.reference;
-  pm.addPass(createConvertPithToCPU(kernels));
-  pm.addPass(createConvertPithToLinalg());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createFuseElementwise());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
+  addSchedule(pm, options, createConvertPithToCPU(kernels));
 }
 
 void pith::buildKernels(OpPassManager &pm) {
-  pm.addPass(createBufferizeEntries());
-  pm.addPass(memref::createResolveRankedShapeTypeResultDimsPass());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createLinalgToTeamLoops());
-  pm.addPass(createCanonicalizerPass());
-  pm.addPass(createCSEPass());
-  pm.addPass(createPlanBuffers());
+  addBuffersAndLoops(pm, /*grid=*/false);
   pm.addPass(createBuildKernelBodies());
   pm.addPass(createFormTeam());
   pm.addPass(createCanonicalizerPass());

@@ -4,7 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "../Common/EntryRun.h"
 #include "../Common/SpecAttributes.h"
+#include "Launcher.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -143,14 +145,11 @@ struct BuildGPUKernels : pith::impl::BuildGPUKernelsBase<BuildGPUKernels> {
         declared.push_back(function);
     if (declared.empty())
       return;
-    OpBuilder b = OpBuilder::atBlockEnd(module.getBody());
-    auto kernels = mlir::gpu::GPUModuleOp::create(b, module.getLoc(), "kernels");
+    mlir::gpu::GPUModuleOp kernels = kernelsOf(module);
     for (func::FuncOp function : declared) {
-      auto spec = function->getAttrOfType<DictionaryAttr>(kKernelAttr);
-      if (!spec) {
-        function.emitError("attribute '") << kKernelAttr << "' should be a dictionary";
+      DictionaryAttr spec = specOf(function);
+      if (!spec)
         return signalPassFailure();
-      }
       mlir::gpu::GPUFuncOp kernel = buildGPUKernel(kernels, spec, [&] { return function.emitError(); });
       if (!kernel)
         return signalPassFailure();

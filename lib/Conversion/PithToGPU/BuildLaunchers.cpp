@@ -10,6 +10,7 @@
 // strides…).
 //
 //===----------------------------------------------------------------------===//
+#include "../Common/EntryRun.h"
 #include "../Common/SpecAttributes.h"
 #include "../Common/TeamCalls.h"
 #include "Launcher.h"
@@ -100,20 +101,12 @@ private:
     shape.parts = reader.number("parts", 1);
     shape.rowTile = tile;
     shape.warpGroups = warpGroups;
-    if (reader.failed)
-      return {};
-    shape.stages = shape.stagesFor(machines);
-    if (llvm::Error none = shape.check()) {
-      llvm::consumeError(std::move(none));
-      return {};
-    }
-    mlir::gpu::GPUFuncOp form = kernel({{"row_tile", integer(tile)},
-                                        {"stages", integer(shape.stages)},
-                                        {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()}});
-    if (!form || fits(form))
-      return form;
-    form.erase(); // the newest, so that no other's number changes
-    return {};
+    if (!reader.failed)
+      shape.stages = shape.stagesFor(machines);
+    return formIfAny(reader, shape,
+                     {{"row_tile", integer(tile)},
+                      {"stages", integer(shape.stages)},
+                      {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()}});
   }
 
   /// Whether a row's sums may depend on the rows beside it.
@@ -124,18 +117,26 @@ private:
                                  arith::ConstantIntOp::create(b, loc, 0, 32));
   }
 
-  /// Whether there is a kernel for the specification as `read` reads it.
+  /// The kernel with `changes`, which `shape` has been read for; null where there is none for it or a block's
+  /// shared memory is too small.
   template <typename Spec>
-  bool has(llvm::function_ref<void(kernels::Reader &, Spec &)> read) {
-    Spec shape;
-    kernels::Reader reader(spec, [&] { return host.emitError(); });
-    read(reader, shape);
-    if (reader.failed)
-      return false;
-    llvm::Error none = shape.check();
-    bool found = !none;
-    llvm::consumeError(std::move(none));
-    return found;
+  mlir::gpu::GPUFuncOp formIfAny(const kernels::Reader &reader, const Spec &shape, Changes changes) {
+    if (reader.failed) {
+      go.failed = true;
+      return {};
+    }
+    if (llvm::Error none = shape.check()) {
+      llvm::consumeError(std::move(none));
+      return {};
+    }
+    mlir::gpu::GPUFuncOp form = kernel(changes);
+    if (!form) {
+      go.failed = true;
+    } else if (!fits(form)) {
+      form.erase(); // the newest, so that no other's number changes
+      form = {};
+    }
+    return form;
   }
 
   bool fits(mlir::gpu::GPUFuncOp form) {
@@ -232,17 +233,14 @@ private:
     b.setInsertionPointToStart(choice.elseBlock());
     SmallVector<Value> operands = given({q, rowLanes(), lanes(), sinks, slopes, out, count, ldq, ldo, many});
     mlir::gpu::GPUFuncOp tile;
-    if (spec.get("product") &&
-        has<pith::gpu::AttentionSpec>([](kernels::Reader &reader, pith::gpu::AttentionSpec &shape) {
-          reader.attention(shape);
-          shape.product = reader.choice<pith::gpu::Element>("product", kernels::elementNames);
-          shape.parts = reader.number("parts", 1);
-          shape.tile = true;
-        }))
-      tile = kernel({{"tile", b.getUnitAttr()}});
-    if (tile && !fits(tile)) {
-      tile.erase();
-      tile = {};
+    if (spec.get("product")) {
+      pith::gpu::AttentionSpec shape;
+      kernels::Reader reader(spec, [&] { return host.emitError(); });
+      reader.attention(shape);
+      shape.product = reader.choice<pith::gpu::Element>("product", kernels::elementNames);
+      shape.parts = reader.number("parts", 1);
+      shape.tile = true;
+      tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}});
     }
     if (tile) {
       auto free = scf::IfOp::create(b, loc, isFree(), /*withElseRegion=*/true);
@@ -317,11 +315,9 @@ struct BuildGPULaunchers : pith::impl::BuildGPULaunchersBase<BuildGPULaunchers> 
     for (auto host : llvm::to_vector(module.getOps<func::FuncOp>())) {
       if (!host.isExternal() || !host->hasAttr(kKernelAttr))
         continue;
-      auto spec = host->getAttrOfType<DictionaryAttr>(kKernelAttr);
-      if (!spec) {
-        host.emitError("attribute '") << kKernelAttr << "' should be a dictionary";
+      DictionaryAttr spec = specOf(host);
+      if (!spec)
         return signalPassFailure();
-      }
       if (failed(LauncherBody(host, spec, kernelsOf(module), *machines).build()))
         return signalPassFailure();
     }
