@@ -6,7 +6,6 @@
 //===----------------------------------------------------------------------===//
 #include "Attended.h"
 #include "PagedCache.h"
-#include <numeric>
 
 using namespace mlir;
 using namespace pith::gpu;
@@ -80,12 +79,10 @@ Value Attended::value(KernelBuilder &k, const Run &run, Value offset) const {
   return place(k, run.values, run.slot, offset, spec->cache.valueDim, a->ldv);
 }
 
-/// Tensors may be columns of one projection, keys and values behind one another.
-static int64_t alignOf(const pith::gpu::AttentionSpec &spec, int64_t width, int64_t wanted) {
-  const CacheLayout &cache = spec.cache;
-  int64_t step = spec.tensors ? std::gcd(cache.headDim, cache.valueDim) : width;
-  return alignmentOf(step * elementBytes(cache.element), wanted);
+int64_t Attended::keyAlign(int64_t wanted) const {
+  return alignOfHeads(*spec, spec->cache.element, spec->cache.headDim, wanted);
 }
 
-int64_t Attended::keyAlign(int64_t wanted) const { return alignOf(*spec, spec->cache.headDim, wanted); }
-int64_t Attended::valueAlign(int64_t wanted) const { return alignOf(*spec, spec->cache.valueDim, wanted); }
+int64_t Attended::valueAlign(int64_t wanted) const {
+  return alignOfHeads(*spec, spec->cache.element, spec->cache.valueDim, wanted);
+}

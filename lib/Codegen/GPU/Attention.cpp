@@ -124,7 +124,7 @@ private:
       Value base = k.at(a.q, k.mul(k.add(start, k.zext(k.mul(head, cache.headDim), k.i64)), inBytes));
       for (int64_t part = 0; part < plan.keyParts; ++part) {
         Value v = loadChannels(spec.input, base, part, cache.headDim,
-                               alignmentOf(cache.headDim * inBytes, plan.vector * inBytes));
+                               alignOfHeads(spec, spec.input, cache.headDim, plan.vector * inBytes));
         queries.push_back(k.fmul(v, k.constant(vectorType(), factor)));
       }
       scoreRows.emplace_back(k, spec, a, row, head);

@@ -11,6 +11,7 @@
 #include "llvm/Support/raw_ostream.h"
 #include <algorithm>
 #include <limits>
+#include <numeric>
 
 using namespace mlir;
 using namespace pith::gpu;
@@ -66,6 +67,12 @@ void pith::gpu::storeAttention(KernelBuilder &k, const AttentionSpec &spec, Valu
 void AttentionArguments::store(KernelBuilder &k, const AttentionSpec &spec, Value row, Value head,
                                Value channel, Value value) const {
   storeAttention(k, spec, out, ldo, row, head, channel, value);
+}
+
+/// Tensors may be columns of one projection, with keys and values behind one another.
+int64_t pith::gpu::alignOfHeads(const AttentionSpec &spec, Element element, int64_t width, int64_t wanted) {
+  int64_t step = spec.tensors ? std::gcd(spec.cache.headDim, spec.cache.valueDim) : width;
+  return alignmentOf(step * elementBytes(element), wanted);
 }
 
 //===----------------------------------------------------------------------===//

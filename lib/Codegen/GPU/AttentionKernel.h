@@ -39,6 +39,9 @@ mlir::Value weightOf(KernelBuilder &k, mlir::Value score, mlir::Value largest);
 /// What weighted values come to where `sum` is that of the weights: 0 where a row saw no token.
 mlir::Value dividedBy(KernelBuilder &k, const AttentionSpec &spec, mlir::Value value, mlir::Value sum);
 
+/// What addresses of heads of `width` channels are multiples of, up to `wanted`.
+int64_t alignOfHeads(const AttentionSpec &spec, Element element, int64_t width, int64_t wanted);
+
 /// What one row and one of its heads do to their scores.
 class ScoreRow {
 public:

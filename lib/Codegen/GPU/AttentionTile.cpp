@@ -131,7 +131,7 @@ private:
   void loadQueries(Value team) {
     // What multiplies every score goes into the queries.
     double factor = double(spec.scale) * (spec.softcap > 0 ? 1 : log2e);
-    int64_t align = alignmentOf(cache.headDim * elementBytes(spec.input), 16);
+    int64_t align = alignOfHeads(spec, spec.input, cache.headDim, 16);
     queries.resize(plan.keyGroups * spec.parts * 2);
     for (int64_t s = 0; s < 2; ++s) {
       TilePlace place = k.place(tile::What::own, s);

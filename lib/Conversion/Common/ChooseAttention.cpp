@@ -7,8 +7,11 @@
 #include "EntryManifest.h"
 #include "KernelChooser.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
+#include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "pith/Conversion/KernelSpec.h"
 #include <algorithm>
+#include <numeric>
+#include <optional>
 
 using namespace mlir;
 using namespace pith;
@@ -125,6 +128,15 @@ bool KernelChooser::chooseAttention(AttentionOp op) {
     spec.mask = getElementTypeOrSelf(mask.getType()).isInteger(1) ? kernels::Mask::Keep : kernels::Mask::Add;
   if (std::string why = family.lacks(spec); !why.empty())
     return stay(op, why);
+  // A slice of columns is read in place: heads of it have to stand as heads of a whole projection do.
+  int64_t step = std::gcd(spec.cache.headDim, spec.cache.valueDim);
+  for (Value x : {op.getQ(), op.getK(), op.getV()})
+    if (auto slice = x.getDefiningOp<tensor::ExtractSliceOp>()) {
+      std::optional<int64_t> offset = getConstantIntValue(slice.getMixedOffsets().back());
+      int64_t width = slice.getSourceType().getShape().back();
+      if (!offset || *offset % step != 0 || ShapedType::isDynamic(width) || width % step != 0)
+        return stay(op, "its heads begin within others");
+    }
   OpBuilder b(op);
   TensorBuilder t(b, op.getLoc());
   Call call;
