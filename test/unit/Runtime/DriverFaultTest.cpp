@@ -158,6 +158,9 @@ TEST_P(DriverFaultTest, EveryCallFailsOnce) {
       must([&](pith_error *error) { return open(module, nullptr, session, error); });
       ASSERT_TRUE(session);
       const ResultPtr result = makeResult(session);
+      pith_sampler *made = nullptr;
+      ASSERT_EQ(pith_sampler_new(nullptr, &made, nullptr), PITH_OK);
+      const SamplerPtr sampler(made);
       SequencePtr a = makeSequence(session), b;
       std::vector<int32_t> text;
       const auto step = [&](const SequencePtr &sequence, const std::vector<int32_t> &tokens) {
@@ -168,6 +171,13 @@ TEST_P(DriverFaultTest, EveryCallFailsOnce) {
           return status;
         });
         text.insert(text.end(), tokens.begin(), tokens.end());
+        int32_t token = -1, best = -1;
+        const pith_draw draw = PITH_INIT(pith_draw);
+        must([&](pith_error *error) {
+          return pith_sample(sampler.get(), result.get(), &draw, 1, &token, error);
+        });
+        must([&](pith_error *error) { return pith_result_top_k(result.get(), 0, 1, &best, nullptr, error); });
+        EXPECT_EQ(token, best);
         EXPECT_EQ(rowLogits(result, 0), expectedLogits(text));
       };
       step(a, prompt);
