@@ -148,9 +148,6 @@ struct AttentionSpec : kernels::AttentionSpec {
 mlir::gpu::GPUFuncOp getOrCreateAttention(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
 mlir::gpu::GPUFuncOp getOrCreateAttentionMerge(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
 
-/// out[m] = the index of the largest of x[m, 0 .. n), the first of equal ones.   @argmax(%x (f32), %out (i32), %rows)
-mlir::gpu::GPUFuncOp getOrCreateArgmax(mlir::gpu::GPUModuleOp module, int64_t n);
-
 } // namespace pith::gpu
 
 #endif // PITH_CODEGEN_GPU_KERNELS_H
