@@ -83,7 +83,8 @@ Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
   PITH_TRY(
       DeviceSession::create(modules, options.device ? options.device : "", session->team, session->device));
   if (session->device)
-    session->pool.useDevice(session->device->chip().memory(), session->device->queue());
+    session->pool.useDevice(session->device->chip().memory(), session->device->queue(),
+                            !session->device->chip().watchesBounds());
   session->stepRun = std::make_unique<StepRun>(*session);
   session->equip(session->scoreResult);
   for (const std::shared_ptr<const Module> &module : modules)

@@ -18,6 +18,8 @@ extern std::atomic<size_t> heapAllocations; // AllocationCount.cpp
 
 namespace {
 
+constexpr uint64_t testPageBytesOnGpu = 128;
+
 INSTANTIATE_TEST_SUITE_P(Kinds, DriverTest, ::testing::Values("cuda", "hip"));
 
 TEST_P(DriverTest, DecodingIsOneLaunchAndTwoCopies) {
@@ -163,7 +165,56 @@ TEST_P(DriverTest, AnAddedPageLeavesTheGraph) {
   EXPECT_EQ(fake.graphLaunches - before.graphLaunches, 100u);
   EXPECT_EQ(fake.captures, before.captures);
   EXPECT_EQ(fake.fills - before.fills, 6u);
-  EXPECT_EQ(fake.allocations - before.allocations, 6u);
+  EXPECT_EQ(fake.allocations - before.allocations, 3u); // of 1, 2 and 4 pages
+}
+
+/// Pages come in blocks that grow with what is in use, within the limit, and go back with their last page.
+TEST_P(DriverTest, PagesComeInBlocks) {
+  const ModulePtr module = loadFake("", kind);
+  for (const uint64_t limit : {0, 20}) {
+    const SessionPtr session = makeSession(module, 1, limit * testPageBytesOnGpu);
+    const ResultPtr result = makeResult(session);
+    const auto stepped = [&](const SequencePtr &sequence, size_t tokens) {
+      const std::vector<int32_t> text = someTokens(tokens);
+      const pith_lane lane = makeLane(sequence, text, PITH_ROWS_NONE);
+      return pith_step(session.get(), &lane, 1, nullptr, nullptr, nullptr);
+    };
+    SequencePtr first = makeSequence(session);
+    ASSERT_EQ(stepped(first, 16 * 16), PITH_OK);
+    uint64_t before = fake.allocations;
+    SequencePtr second = makeSequence(session);
+    ASSERT_EQ(stepped(second, 16), PITH_OK); // a block of 16, or of the 4 that the limit leaves
+    EXPECT_EQ(fake.allocations - before, 1u);
+    pith_memory memory = memoryOf(session);
+    EXPECT_EQ(memory.page_bytes_used, 17 * testPageBytesOnGpu);
+    EXPECT_EQ(memory.page_bytes_free, (limit ? 3 : 15) * testPageBytesOnGpu);
+    ASSERT_EQ(stepped(second, 3 * 16), PITH_OK);
+    EXPECT_EQ(fake.allocations - before, 1u);
+    if (limit) {
+      const std::vector<int32_t> one = {1};
+      const pith_lane lane = makeLane(second, one, PITH_ROWS_NONE);
+      EXPECT_PITH_ERROR(pith_step(session.get(), &lane, 1, nullptr, nullptr, &error), PITH_ERROR_LIMIT,
+                        "the page limit of 2560 bytes is reached: 2560 bytes are in use, a page has 128");
+    }
+    const int64_t blocks = fake.blocks;
+    second.reset();
+    ASSERT_PITH_OK(pith_session_trim(session.get(), &error));
+    EXPECT_LT(fake.blocks, blocks);
+    memory = memoryOf(session);
+    EXPECT_EQ(memory.page_bytes_used, 16 * testPageBytesOnGpu);
+    EXPECT_EQ(memory.page_bytes_free, 0u);
+    first.reset();
+    ASSERT_PITH_OK(pith_session_trim(session.get(), &error));
+    EXPECT_EQ(fake.blocks, 1); // the weights
+    // Where there is no room for a block there is for a page.
+    SequencePtr third = makeSequence(session);
+    ASSERT_EQ(stepped(third, 2 * 16), PITH_OK);
+    fake.memoryBytes = machine.memoryBytes - memoryOf(session).device_bytes_free + testPageBytesOnGpu;
+    before = fake.allocations;
+    ASSERT_EQ(stepped(third, 16), PITH_OK);
+    EXPECT_EQ(fake.allocations - before, 2u);
+    fake.memoryBytes = machine.memoryBytes;
+  }
 }
 
 TEST_P(DriverTest, EachShapeHasAGraph) {
