@@ -54,6 +54,7 @@ public:
                            : kind == "attention" ? attention()
                            : kind == "tap"       ? tap()
                            : kind == "embedding" ? embedding()
+                           : kind == "draw"      ? draw()
                                                  : plain();
     b.setInsertionPointToEnd(&host.front());
     func::ReturnOp::create(b, loc);
@@ -109,13 +110,15 @@ private:
                       {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()}});
   }
 
-  /// Whether a row's sums may depend on the rows beside it.
-  Value isFree() {
+  Value hasFlag(int64_t flag, bool wanted = true) {
     Value flags = go.field(offsetof(pith_exec_context, flags), go.i32);
-    Value bit = arith::ConstantIntOp::create(b, loc, PITH_EXEC_DETERMINISTIC, 32);
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::AndIOp::create(b, loc, flags, bit),
+    Value bit = arith::ConstantIntOp::create(b, loc, flag, 32);
+    return arith::CmpIOp::create(b, loc, wanted ? arith::CmpIPredicate::ne : arith::CmpIPredicate::eq,
+                                 arith::AndIOp::create(b, loc, flags, bit),
                                  arith::ConstantIntOp::create(b, loc, 0, 32));
   }
+  /// Whether a row's sums may depend on the rows beside it.
+  Value isFree() { return hasFlag(PITH_EXEC_DETERMINISTIC, false); }
 
   /// The kernel with `changes`, which `shape` has been read for; null where there is none for it or a block's
   /// shared memory is too small.
@@ -290,6 +293,20 @@ private:
     go.launch(either, {arguments[0], arguments[1], arguments[2], given, arguments[3]});
     b.setInsertionPointToStart(choice.elseBlock());
     go.launch(tokens, arguments);
+    return success();
+  }
+
+  /// (logits, draws, drawn, count)
+  LogicalResult draw() {
+    mlir::gpu::GPUFuncOp best = kernel({{"kind", b.getStringAttr("argmax")}}),
+                         any = kernel({{"kind", b.getStringAttr("sample")}});
+    if (!best || !any)
+      return failure();
+    auto choice = scf::IfOp::create(b, loc, hasFlag(PITH_EXEC_GREEDY), /*withElseRegion=*/true);
+    b.setInsertionPointToStart(choice.thenBlock());
+    go.launch(best, arguments);
+    b.setInsertionPointToStart(choice.elseBlock());
+    go.launch(any, arguments);
     return success();
   }
 

@@ -56,6 +56,16 @@ def MoveConstants : Pass<"pith-move-constants", "::mlir::ModuleOp"> {
                            "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 
+def AddSampling : Pass<"pith-add-sampling", "::mlir::ModuleOp"> {
+  let summary = "add an entry that draws tokens from the logits of a step";
+  let description = [{
+    The entry is of kind "sample" and in the form that `pith-bufferize` gives: (logits, draws, drawn, workspace). The runtime
+    calls it to draw on the device; the manifest does not name it.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect", "::pith::PithDialect"];
+}
+
 def BuildGPULaunchers : Pass<"pith-build-gpu-launchers", "::mlir::ModuleOp"> {
   let summary = "make declared kernels host functions that start GPU kernels";
   let description = [{
