@@ -7,7 +7,7 @@
 //
 // A block takes a row. Nothing is sorted: what top-k and top-p keep are the elements not below one of them,
 // in the order of falling logits and rising numbers. That element is found digit by digit: a logit's bits,
-// made an integer of the same order, have eight digits of four bits; a pass over the row sums what the
+// made an integer of the same order, have eleven digits of three bits; a pass over the row sums what the
 // elements weigh (1, or their probability) by the next digit. Sums are formed in a fixed order: the same row
 // gives the same token.
 //
@@ -29,7 +29,7 @@ class SampleKernel {
 public:
   using Values = KernelBuilder::Values;
   // Threads have registers for a pass's sums and several elements under way.
-  static constexpr int64_t digits = 16, threads = 512;
+  static constexpr int64_t digitBits = 3, digits = 1 << digitBits, passes = 11, threads = 512;
   // Shared memory: sums of a pass, then sums of segments, then of subgroups, then the segment that is drawn
   // from.
   static constexpr int64_t segmentsOffset = threads / subgroupLanes * digits * 4,
@@ -135,9 +135,9 @@ private:
   Digits find(llvm::function_ref<Value(const Element &)> keyOf,
               llvm::function_ref<Value(const Element &)> weightOf, Value target) {
     Values found = k.loop(
-        k.index(0), k.index(8), 1, {k.index(0), k.index(0), k.constant(k.f32, 0)},
+        k.index(0), k.index(passes), 1, {k.index(0), k.index(0), k.constant(k.f32, 0)},
         [&](Value pass, ArrayRef<Value> state) {
-          Value shift = k.sub(k.index(28), k.mul(pass, 4)), prefix = state[0], mask = state[1],
+          Value shift = k.sub(k.index((passes - 1) * digitBits), k.mul(pass, digitBits)), prefix = state[0], mask = state[1],
                 sum = state[2];
           auto shifted = [&](Value v) { return arith::ShLIOp::create(k.b, k.loc, v, shift).getResult(); };
           Values bins =
