@@ -63,7 +63,8 @@ bool runPass(Model &model, uint32_t vocab, Pass &pass) {
   pith_sequence *sequence = nullptr;
   pith_result *result = nullptr;
   pith_sampler *greedy = nullptr;
-  bool done = !pith_result_new(model.session, &result, &error) && !pith_sampler_new(nullptr, &greedy, &error) &&
+  bool done = !pith_result_new(model.session, &result, &error) &&
+              !pith_sampler_new(nullptr, &greedy, &error) &&
               !pith_sequence_new(model.session, model.module, nullptr, &sequence, &error) &&
               !pith_sequence_reserve(sequence, promptTokens + newTokens, &error);
   std::vector<int32_t> tokens(promptTokens);

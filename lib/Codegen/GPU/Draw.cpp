@@ -30,8 +30,7 @@ Value Draw::option(Type type, size_t offset) { return k.load(type, k.at(draw, in
 
 Value Draw::checked(Value number) {
   Value logit = k.load(k.f32, k.at(row, k.mul(number, 4)));
-  return k.select(compare(k, arith::CmpFPredicate::OLT, logit, infinity), logit,
-                  k.constant(k.f32, infinity));
+  return k.select(compare(k, arith::CmpFPredicate::OLT, logit, infinity), logit, k.constant(k.f32, infinity));
 }
 
 Value Draw::possible(Value largest) {

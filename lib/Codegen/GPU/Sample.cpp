@@ -45,9 +45,9 @@ public:
     largest = maxBlock(k, k.loop(k.thread(), k.index(n), threads, {none}, [&](Value i, ArrayRef<Value> m) {
       return Values{k.fmax(m[0], wanted.checked(i))};
     })[0]);
-    k.ifThen(wanted.possible(largest), [&] { filterAndDraw(); }, [&] {
-      k.ifThen(k.equal(k.thread(), 0), [&] { k.store(wanted.reason(largest), out); });
-    });
+    k.ifThen(
+        wanted.possible(largest), [&] { filterAndDraw(); },
+        [&] { k.ifThen(k.equal(k.thread(), 0), [&] { k.store(wanted.reason(largest), out); }); });
   }
 
 private:
@@ -137,8 +137,8 @@ private:
     Values found = k.loop(
         k.index(0), k.index(passes), 1, {k.index(0), k.index(0), k.constant(k.f32, 0)},
         [&](Value pass, ArrayRef<Value> state) {
-          Value shift = k.sub(k.index((passes - 1) * digitBits), k.mul(pass, digitBits)), prefix = state[0], mask = state[1],
-                sum = state[2];
+          Value shift = k.sub(k.index((passes - 1) * digitBits), k.mul(pass, digitBits)), prefix = state[0],
+                mask = state[1], sum = state[2];
           auto shifted = [&](Value v) { return arith::ShLIOp::create(k.b, k.loc, v, shift).getResult(); };
           Values bins =
               over(Values(digits, k.constant(k.f32, 0)), [&](const Element &e, ArrayRef<Value> sums) {

@@ -27,8 +27,8 @@ Status DeviceSession::sample(size_t module, const pith_exec_entry &code, const f
   context.draws = reinterpret_cast<const pith_exec_draw *>(block.data());
   context.drawn = reinterpret_cast<int32_t *>(block.data() + tokensAt);
   const uint64_t place = uintptr_t(logits);
-  shape.assign({uint32_t(module), code.kind, context.out_rows, context.flags, uint32_t(place),
-                uint32_t(place >> 32)});
+  shape.assign(
+      {uint32_t(module), code.kind, context.out_rows, context.flags, uint32_t(place), uint32_t(place >> 32)});
   underWay = true;
   Status status = runLaunches(module, code, context, drawBytes);
   if (status.ok())

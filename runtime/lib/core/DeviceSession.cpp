@@ -33,7 +33,8 @@ Status kindOfImages(const std::vector<std::shared_ptr<const Module>> &modules, d
 
 DeviceSession::DeviceSession(std::shared_ptr<device::Device> on, std::unique_ptr<device::Stream> over)
     : device(std::move(on)), stream(std::move(over)), pool(*device, *stream), workspace(device->memory()),
-      block(device->memory()), outputs(device->memory()), staging{Buffer(device->pinned()), Buffer(device->pinned())} {}
+      block(device->memory()),
+      outputs(device->memory()), staging{Buffer(device->pinned()), Buffer(device->pinned())} {}
 
 Status DeviceSession::create(const std::vector<std::shared_ptr<const Module>> &modules,
                              const std::string &name, const std::shared_ptr<Team> &team,

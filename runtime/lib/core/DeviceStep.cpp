@@ -197,9 +197,7 @@ Status DeviceSession::runLaunches(size_t module, const pith_exec_entry &code, pi
   return stream->replay(*seen->recording);
 }
 
-Status DeviceSession::finish() {
-  return std::exchange(underWay, false) ? stream->synchronize() : Status();
-}
+Status DeviceSession::finish() { return std::exchange(underWay, false) ? stream->synchronize() : Status(); }
 
 Status DeviceSession::step(size_t module, const Entry &entry, const pith_exec_entry &code,
                            const pith_exec_context &host, bool logitsOnDevice, bool moreFollows) {

@@ -15,9 +15,9 @@
 
 namespace pith::runtime {
 
-/// Takes several pages at once from a device: each time its driver is asked the device stands still. A new block
-/// has as many pages as are in use, so that what lies idle is never more than that, nor than some megabytes; it
-/// goes back with its last page. Not thread-safe.
+/// Takes several pages at once from a device: each time its driver is asked the device stands still. A new
+/// block has as many pages as are in use, so that what lies idle is never more than that, nor than some
+/// megabytes; it goes back with its last page. Not thread-safe.
 class PageBlocks final : public MemorySource {
 public:
   explicit PageBlocks(MemorySource &from) : source(from) {}

@@ -23,8 +23,8 @@ class Session;
 /// same place of `logits`.
 class Result {
 public:
-  /// Logits of more than this come to the host at once instead of staying on the device: the rows of all tokens
-  /// of a long text can be more than the device has.
+  /// Logits of more than this come to the host at once instead of staying on the device: the rows of all
+  /// tokens of a long text can be more than the device has.
   static constexpr size_t maxDeviceBytes = size_t(64) << 20;
 
   struct Row {
@@ -70,7 +70,7 @@ public:
   std::vector<float> scores;
   std::vector<Tap> taps;
   std::vector<float> tapValues;
-  size_t floats = 0; ///< of all rows
+  size_t floats = 0;     ///< of all rows
   bool onDevice = false; ///< the step has left them in deviceLogits
   Buffer logits, deviceLogits;
   std::vector<Output> outputs; ///< the first outputCount are valid

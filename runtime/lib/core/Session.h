@@ -111,8 +111,8 @@ private:
   bool cancelled() const { return state.load(std::memory_order_relaxed) == Cancelled; }
   Status runCondition(Condition &target, size_t module, const float *rows, size_t count);
   Status runInvoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result);
-  /// Runs an entry of kind STEP or CONDITION, whose data are on the host but for the pages (and the logits, if
-  /// so).
+  /// Runs an entry of kind STEP or CONDITION, whose data are on the host but for the pages (and the logits,
+  /// if so).
   Status runEntry(size_t module, size_t entry, pith_exec_context &context, EntryUse use = {});
   Status finish();
   /// Asks the code for its workspace and runs it on the team.

@@ -109,7 +109,8 @@ Status StepRun::layOut(Result *result) {
     return {};
   }
   logitsOnDevice = session.device && floats && !scores && floats * sizeof(float) <= Result::maxDeviceBytes;
-  PITH_TRY((logitsOnDevice ? result->deviceLogits : result->logits).reserve(floats * sizeof(float), "logits"));
+  PITH_TRY(
+      (logitsOnDevice ? result->deviceLogits : result->logits).reserve(floats * sizeof(float), "logits"));
   result->floats = floats;
   result->onDevice = logitsOnDevice;
   result->rows.resize(rows);

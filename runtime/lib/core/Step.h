@@ -13,8 +13,8 @@
 // of the result, and the code writes them to their place. Scored rows go through a scratch buffer: their
 // logits are reduced to one number each and dropped.
 //
-// On a device the logits of wanted rows stay there, unless there are scores too or very many rows. What a chunk
-// computes on the host with is waited for; else the next chunk is given to the device meanwhile.
+// On a device the logits of wanted rows stay there, unless there are scores too or very many rows. What a
+// chunk computes on the host with is waited for; else the next chunk is given to the device meanwhile.
 //
 //===----------------------------------------------------------------------------------===//
 #ifndef PITH_RUNTIME_CORE_STEP_H

@@ -22,11 +22,11 @@
 // EXPORT: llvm.mlir.constant(1 : i32)
 // EXPORT: gpu.func @argmax_50
 // EXPORT: gpu.func @sample_50
-// EXPORT: llvm.func @pith_sample_0_run(%[[RUN:[a-z0-9]+]]: !llvm.ptr
-// EXPORT: llvm.getelementptr %[[RUN]][88]
-// EXPORT: llvm.getelementptr %[[RUN]][48]
-// EXPORT: llvm.getelementptr %[[RUN]][208]
-// EXPORT: llvm.getelementptr %[[RUN]][216]
+// EXPORT: llvm.func @pith_sample_0_run(%[[SELF:[a-z0-9]+]]: !llvm.ptr
+// EXPORT: llvm.getelementptr %[[SELF]][88]
+// EXPORT: llvm.getelementptr %[[SELF]][48]
+// EXPORT: llvm.getelementptr %[[SELF]][208]
+// EXPORT: llvm.getelementptr %[[SELF]][216]
 // EXPORT: @pith_entries()
 // EXPORT: llvm.mlir.constant(4 : i32)
 func.func @step(%tokens: memref<?xi32>, %positions: memref<?xi32>, %rows: memref<?xi32>, %logits: memref<?x50xf32>,

@@ -5,8 +5,8 @@
 //
 //===----------------------------------------------------------------------===//
 //
-// A model compiled for a device draws there what the host draws from the same logits, but where the rounding of f32
-// decides; the seeds here are none of those.
+// A model compiled for a device draws there what the host draws from the same logits, but where the rounding
+// of f32 decides; the seeds here are none of those.
 //
 //===----------------------------------------------------------------------===//
 #include "Compiled.h"
@@ -48,15 +48,18 @@ TEST(DeviceSampling, EqualsTheHost) {
       for (uint32_t row = 0; row < text.size(); ++row)
         draws[row].row = row;
       pith_error error = PITH_INIT(pith_error);
-      ASSERT_EQ(pith_sample(sampler.get(), result.get(), draws.data(), draws.size(), drawn.data(), &error), PITH_OK)
+      ASSERT_EQ(pith_sample(sampler.get(), result.get(), draws.data(), draws.size(), drawn.data(), &error),
+                PITH_OK)
           << error.message;
       for (uint32_t row = 0; row < text.size(); ++row) {
         int32_t token = -1;
-        ASSERT_EQ(pith_sample_logits(sampler.get(), result.logits(row), vocab, nullptr, 0, 0, row + 1, &token, &error),
+        ASSERT_EQ(pith_sample_logits(sampler.get(), result.logits(row), vocab, nullptr, 0, 0, row + 1, &token,
+                                     &error),
                   PITH_OK)
             << error.message;
-        EXPECT_EQ(drawn[row], token) << "row " << row << ", seed " << seed << ", temperature " << c.temperature
-                                     << ", top_k " << c.topK << ", top_p " << c.topP << ", min_p " << c.minP;
+        EXPECT_EQ(drawn[row], token) << "row " << row << ", seed " << seed << ", temperature "
+                                     << c.temperature << ", top_k " << c.topK << ", top_p " << c.topP
+                                     << ", min_p " << c.minP;
       }
     }
 }

@@ -63,7 +63,8 @@ TEST_P(Sample, EqualsReference) {
       {3, 1, 5000, 0.99f, 0, 0},    {2, 1e-38f, 0, 0.5f, 0, 0},   {7, 1e38f, 0, 0.9f, 0, 0},
       {1, 1, 0, 1, 0, 0},           {1, 0.01f, 0, 0.9f, 0.01f, 0}};
   size_t rows = 9;
-  std::vector<float> x = randomFloats(rows * size_t(n), 3, -6, 6), uniform = randomFloats(draws.size(), 4, 0, 1);
+  std::vector<float> x = randomFloats(rows * size_t(n), 3, -6, 6),
+                     uniform = randomFloats(draws.size(), 4, 0, 1);
   for (size_t i = 0; i < draws.size(); ++i)
     draws[i].uniform = i == 12 ? 0 : uniform[i];
   // Row 8: many equal logits, of which 7 stay, the first ones. Row 7: what is banned.

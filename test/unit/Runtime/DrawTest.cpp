@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <vector>
 
 using namespace pith::test;
@@ -156,6 +157,32 @@ TEST_F(DrawTest, ResultsLiveSideBySide) {
   EXPECT_EQ(rowLogits(result, 8), logits[8]);
 }
 
+/// Reading and drawing wait for other threads' steps.
+TEST_F(DrawTest, SeveralThreads) {
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < 4; ++i)
+    threads.emplace_back([this, i] {
+      const SequencePtr own = makeSequence(session);
+      const ResultPtr results[] = {makeResult(session), makeResult(session)};
+      const SamplerPtr sampler = makeSampler(makeOptions(i % 2 ? 1.5f : 0, 0, 0, 0, i));
+      std::vector<int32_t> read;
+      for (int32_t round = 0; round < 30; ++round) {
+        const std::vector<int32_t> one = {(round + int32_t(i)) % FAKE_VOCAB};
+        const pith_lane lane = makeLane(own, one);
+        const ResultPtr &to = results[round % 2];
+        ASSERT_PITH_OK(pith_step(session.get(), &lane, 1, nullptr, to.get(), &error));
+        read.push_back(one[0]);
+        const std::vector<std::vector<float>> expected = {expectedLogits(read)};
+        EXPECT_EQ(drawRows(to, sampler.get(), {0}), drawPlainly(expected, sampler.get(), {0}));
+        if (round % 3 == 0) {
+          EXPECT_EQ(rowLogits(to, 0), expected[0]);
+        }
+      }
+    });
+  for (std::thread &thread : threads)
+    thread.join();
+}
+
 /// Of two modules, one of which has no code to draw on a device.
 TEST_F(DrawTest, RowsOfTwoModules) {
   const ModulePtr other = loadFake("2");
@@ -197,9 +224,9 @@ TEST_F(DrawTest, RowsThatCannotBeDrawnFrom) {
   const struct {
     uint64_t weights;
     const char *words;
-  } cases[] = {{FAKE_NOT_A_NUMBER, "draw 1: sampling: a logit is not a number or is plus infinity"},
-               {FAKE_NOTHING_ALLOWED,
-                "draw 1: sampling: every token is banned: all logits are minus infinity"}};
+  } cases[] = {
+      {FAKE_NOT_A_NUMBER, "draw 1: sampling: a logit is not a number or is plus infinity"},
+      {FAKE_NOTHING_ALLOWED, "draw 1: sampling: every token is banned: all logits are minus infinity"}};
   for (const auto &[weights, words] : cases) {
     TestFile file;
     std::memcpy(&file.weights[0], &weights, sizeof weights);

@@ -112,7 +112,8 @@ TEST_P(DriverTest, DrawingOnTheHost) {
   EXPECT_EQ(fake.bytesOut - before.bytesOut, FAKE_VOCAB * sizeof(float));
   EXPECT_EQ(fake.launches, before.launches);
   const std::vector<float> logits = expectedLogits(text, 99);
-  ASSERT_PITH_OK(pith_sample_logits(sampler.get(), logits.data(), logits.size(), nullptr, 0, 0, 0, &best, &error));
+  ASSERT_PITH_OK(
+      pith_sample_logits(sampler.get(), logits.data(), logits.size(), nullptr, 0, 0, 0, &best, &error));
   EXPECT_EQ(token, best);
 }
 
