@@ -1,5 +1,9 @@
 # Warnings and sanitizers, the same for every target.
 add_compile_options(-Wall -Wextra -Wno-unused-parameter)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+  # Both speak of good code: nested braces of aggregates may be left out; what is deprecated stands inside libstdc++.
+  add_compile_options(-Wno-missing-braces $<$<COMPILE_LANGUAGE:CXX>:-Wno-deprecated-declarations>)
+endif()
 if(PITH_SANITIZE)
   # vptr checks need the RTTI that LLVM is built without.
   add_compile_options(-fsanitize=${PITH_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all -fno-sanitize=vptr)

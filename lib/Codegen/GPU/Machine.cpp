@@ -8,6 +8,7 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 #include "llvm/ADT/Twine.h"
+#include <tuple>
 
 using namespace llvm;
 using namespace pith::gpu;
@@ -31,7 +32,8 @@ std::string Machine::name() const { return (vendorName(vendor) + ":" + chip).str
 ArrayRef<Machine> pith::gpu::machines() { return table; }
 
 Expected<SmallVector<Machine>> pith::gpu::parseTarget(StringRef text) {
-  auto [vendor, chips] = text.split(':');
+  StringRef vendor, chips;
+  std::tie(vendor, chips) = text.split(':');
   SmallVector<Machine> found;
   SmallVector<StringRef> known;
   for (const Machine &machine : table)

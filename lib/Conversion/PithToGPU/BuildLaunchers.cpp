@@ -54,6 +54,7 @@ public:
                            : kind == "attention" ? flag("tensors") ? tensorAttention() : attention()
                            : kind == "tap" ? tap()
                            : kind == "embedding" ? embedding()
+                           : kind == "draw"      ? draw()
                                                  : plain();
     b.setInsertionPointToEnd(&host.front());
     func::ReturnOp::create(b, loc);
@@ -101,21 +102,27 @@ private:
     shape.parts = reader.number("parts", 1);
     shape.rowTile = tile;
     shape.warpGroups = warpGroups;
+    if (warpGroups) // which pack_rows has done
+      shape.norm = pith::gpu::Norm::None;
     if (!reader.failed)
       shape.stages = shape.stagesFor(machines);
     return formIfAny(reader, shape,
                      {{"row_tile", integer(tile)},
                       {"stages", integer(shape.stages)},
-                      {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()}});
+                      {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()},
+                      {"norm", warpGroups ? b.getStringAttr("none") : spec.get("norm")},
+                      {"input", warpGroups ? spec.get("product") : spec.get("input")}});
   }
 
-  /// Whether a row's sums may depend on the rows beside it.
-  Value isFree() {
+  Value hasFlag(int64_t flag, bool wanted = true) {
     Value flags = go.field(offsetof(pith_exec_context, flags), go.i32);
-    Value bit = arith::ConstantIntOp::create(b, loc, PITH_EXEC_DETERMINISTIC, 32);
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::AndIOp::create(b, loc, flags, bit),
+    Value bit = arith::ConstantIntOp::create(b, loc, flag, 32);
+    return arith::CmpIOp::create(b, loc, wanted ? arith::CmpIPredicate::ne : arith::CmpIPredicate::eq,
+                                 arith::AndIOp::create(b, loc, flags, bit),
                                  arith::ConstantIntOp::create(b, loc, 0, 32));
   }
+  /// Whether a row's sums may depend on the rows beside it.
+  Value isFree() { return hasFlag(PITH_EXEC_DETERMINISTIC, false); }
 
   /// The kernel with `changes`, which `shape` has been read for; null where there is none for it or a block's
   /// shared memory is too small.
@@ -147,9 +154,14 @@ private:
 
   /// Few rows stream the weights once, in f32; more go through matrix units, whose sums have another order:
   /// where a row's sums must not depend on the others, rows stay few. Every form is one more kernel to
-  /// compile: there are as few as keep a step's cost near its rows.
+  /// compile: there are as few as keep a step's cost near its rows. For warp groups, rows are packed first
+  /// into memory that the caller gives.
   LogicalResult linear() {
-    Value rows = arguments.back();
+    Value rows = arguments.back(), packed;
+    if (flag("warp_groups")) {
+      packed = arguments[3];
+      arguments.erase(arguments.begin() + 3);
+    }
     auto upTo = [&](int64_t tile) -> Value {
       return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, go.constant(tile));
     };
@@ -165,9 +177,14 @@ private:
     choose(upTo(1), one);
     Value fixedOrder = arith::XOrIOp::create(b, loc, isFree(), arith::ConstantIntOp::create(b, loc, 1, 1));
     choose(arith::OrIOp::create(b, loc, fixedOrder, upTo(4)), four);
-    mlir::gpu::GPUFuncOp some = matrixForm(16), many;
-    if (llvm::all_of(machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; }))
+    mlir::gpu::GPUFuncOp some = matrixForm(16), many, pack, hundreds;
+    if (packed) {
+      pack = kernel({{"kind", b.getStringAttr("pack_rows")}});
       many = matrixForm(128, /*warpGroups=*/true);
+      hundreds = matrixForm(256, /*warpGroups=*/true);
+      if (!pack || !many)
+        return failure();
+    }
     for (int64_t tile : {128, 64, 32})
       if (!many)
         many = matrixForm(tile);
@@ -177,6 +194,19 @@ private:
       return failure();
     if (many)
       choose(upTo(16), some);
+    if (packed) {
+      SmallVector<Value> rowsIn = {arguments[0], packed, rows};
+      if (text("norm") != "none") {
+        rowsIn.insert(rowsIn.begin() + 1, arguments[3]);
+        arguments.erase(arguments.begin() + 3);
+      }
+      go.launch(pack, rowsIn);
+      arguments[0] = packed;
+    }
+    if (hundreds) {
+      choose(upTo(128), many);
+      many = hundreds;
+    }
     go.launch(many ? many : some, arguments);
     return success();
   }
@@ -323,6 +353,20 @@ private:
     go.launch(either, {arguments[0], arguments[1], arguments[2], given, arguments[3]});
     b.setInsertionPointToStart(choice.elseBlock());
     go.launch(tokens, arguments);
+    return success();
+  }
+
+  /// (logits, draws, drawn, count)
+  LogicalResult draw() {
+    mlir::gpu::GPUFuncOp best = kernel({{"kind", b.getStringAttr("argmax")}}),
+                         any = kernel({{"kind", b.getStringAttr("sample")}});
+    if (!best || !any)
+      return failure();
+    auto choice = scf::IfOp::create(b, loc, hasFlag(PITH_EXEC_GREEDY), /*withElseRegion=*/true);
+    b.setInsertionPointToStart(choice.thenBlock());
+    go.launch(best, arguments);
+    b.setInsertionPointToStart(choice.elseBlock());
+    go.launch(any, arguments);
     return success();
   }
 

@@ -10,16 +10,18 @@
 
 using namespace mlir;
 
-void pith::buildGPUSchedule(OpPassManager &pm, const ScheduleOptions &options) {
+void pith::buildGPUSchedule(OpPassManager &pm, const ScheduleOptions &options, StringRef target) {
   ConvertPithToGPUOptions kernels;
   kernels.exact = options.exact;
   kernels.stateOnly = options.reference;
+  kernels.target = target.str();
   addSchedule(pm, options, createConvertPithToGPU(kernels));
   pm.addPass(createMoveConstants());
 }
 
 void pith::buildGPUKernels(OpPassManager &pm, StringRef target) {
   addBuffersAndLoops(pm, /*grid=*/true);
+  pm.addPass(createAddSampling());
   pm.addPass(createBuildGPULaunchers({target.str()}));
   pm.addPass(createFormGrid());
   addSimplification(pm);

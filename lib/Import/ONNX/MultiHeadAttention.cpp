@@ -18,11 +18,10 @@ using namespace pith::onnx;
 
 namespace {
 
-/// Where an op has its inputs; 99: it has no such input.
+/// Where an op has its inputs.
 struct Inputs {
   size_t bias, mask, attentionBias, pastKey, pastValue, pastLength, indirection;
 };
-constexpr size_t kNone = 99;
 constexpr Inputs kMultiHead{3, 4, 5, 6, 7, 8, 9}, kDecoderMasked{10, 3, 4, 5, 6, 7, 9};
 
 } // namespace

@@ -144,7 +144,7 @@ Scalars pith::onnx::choose(Scalar condition, function_ref<Scalars()> yes, functi
   Importer &im = *condition.im;
   OpBuilder &b = im.builder;
   auto code = [&](function_ref<Scalars()> make) {
-    return [&im, &b, make](OpBuilder &nested, Location loc) {
+    return [&b, make](OpBuilder &nested, Location loc) {
       OpBuilder::InsertionGuard guard(b);
       b.restoreInsertionPoint(nested.saveInsertionPoint());
       SmallVector<Value> values;

@@ -77,6 +77,8 @@ void packLinear(const LinearLayout &layout, llvm::ArrayRef<WeightView> parts, in
 /// stream once as well). There activations are `parts` numbers of `product` elements whose sum they are, and so are weights
 /// that an element does not hold: 1 rounds ("balanced"); 3 of bf16 are f32's 24 bits ("exact", for all formats); 2 of f16
 /// are 22 bits, for activations about 1.
+///
+/// With warpGroups (sm_90a; rowTile 128 or 256) x are rows that pack_rows wrote, normalized there: norm is None.
 struct LinearSpec : kernels::LinearFusion {
   LinearLayout layout;
   Element input = Element::F32, output = Element::F32;  // of x; of out and residual
@@ -84,7 +86,7 @@ struct LinearSpec : kernels::LinearFusion {
   Element product = Element::F16;
   int64_t parts = 1;
   int64_t stages = 2;                                   // of K in shared memory; stagesFor()
-  bool warpGroups = false; // sm_90a only: wgmma; rowTile 128 or 256, at least 3 stages, weights of the product's element
+  bool warpGroups = false;
   bool onMatrixUnit() const { return rowTile > 8; }
   /// The stages that suit all of these chips.
   int64_t stagesFor(llvm::ArrayRef<Machine> machines) const;
@@ -92,6 +94,25 @@ struct LinearSpec : kernels::LinearFusion {
   llvm::Error check() const;
 };
 mlir::gpu::GPUFuncOp getOrCreateLinear(mlir::gpu::GPUModuleOp module, const LinearSpec &);
+
+/// Rows of x, normalized if asked to and rounded to `parts` numbers of `product`, for linear layers with warpGroups:
+///   @pack_rows(%x, [%normScale], %out, %rows)      out: 16-byte aligned, rowBytes() for each of rows rounded up to 128
+/// out is [128 rows][64 k][part], each a piece of shared memory as wgmma reads it (WarpGroup.h); zeros past K and past the
+/// rows. With `octets`, k change places within 32: place 16s + 8h + 2q + e holds k = 8q + 4s + 2h + e.
+struct PackRowsSpec {
+  static constexpr int64_t tileRows = 128, stageK = 64;
+  /// What the layer's kernel with warpGroups takes; its own norm is done here.
+  static PackRowsSpec of(const LinearSpec &);
+  int64_t k = 0;
+  Norm norm = Norm::None;
+  float normEpsilon = 0;
+  Element input = Element::F32, product = Element::F16;
+  int64_t parts = 1;
+  bool octets = false;
+  int64_t stages() const { return (k + stageK - 1) / stageK; }
+  int64_t rowBytes() const { return stages() * stageK * 2 * parts; }
+};
+mlir::gpu::GPUFuncOp getOrCreatePackRows(mlir::gpu::GPUModuleOp module, const PackRowsSpec &);
 
 /// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%tokens (i32), %weights, %out, [%given], %rows)
 /// With `takesRows`, given[m] is an address of f32 to take instead, or null.
@@ -155,9 +176,6 @@ struct AttentionSpec : kernels::AttentionSpec {
 };
 mlir::gpu::GPUFuncOp getOrCreateAttention(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
 mlir::gpu::GPUFuncOp getOrCreateAttentionMerge(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
-
-/// out[m] = the index of the largest of x[m, 0 .. n), the first of equal ones.   @argmax(%x (f32), %out (i32), %rows)
-mlir::gpu::GPUFuncOp getOrCreateArgmax(mlir::gpu::GPUModuleOp module, int64_t n);
 
 } // namespace pith::gpu
 

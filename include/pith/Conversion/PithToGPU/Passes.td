@@ -42,6 +42,8 @@ def ConvertPithToGPU : Pass<"convert-pith-to-gpu", "::mlir::ModuleOp"> {
   let options = [
     Option<"stateOnly", "state-only", "bool", "false", "only what reads or writes caches, which has no plain form">,
     Option<"exact", "exact", "bool", "true", "keep wide scales wide">,
+    Option<"target", "target", "std::string", "\"\"",
+           "chips of one vendor, or nothing: launches get memory for what kernels of all of them leave to each other">,
   ];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::linalg::LinalgDialect"];
 }
@@ -54,6 +56,16 @@ def MoveConstants : Pass<"pith-move-constants", "::mlir::ModuleOp"> {
   }];
   let dependentDialects = ["::mlir::bufferization::BufferizationDialect", "::mlir::linalg::LinalgDialect",
                            "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
+}
+
+def AddSampling : Pass<"pith-add-sampling", "::mlir::ModuleOp"> {
+  let summary = "add an entry that draws tokens from the logits of a step";
+  let description = [{
+    The entry is of kind "sample" and in the form that `pith-bufferize` gives: (logits, draws, drawn, workspace). The runtime
+    calls it to draw on the device; the manifest does not name it.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect", "::pith::PithDialect"];
 }
 
 def BuildGPULaunchers : Pass<"pith-build-gpu-launchers", "::mlir::ModuleOp"> {

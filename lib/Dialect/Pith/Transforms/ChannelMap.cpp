@@ -99,7 +99,6 @@ std::optional<Channels> ChannelMap::leaf(Value value, int64_t trailing) {
 
 /// For rows gathered from a constant table: for each column the first that equals it.
 std::optional<SmallVector<int64_t>> ChannelMap::equalColumns(Value value) {
-  Value table;
   SmallVector<float> data;
   int64_t columns = lastDim(value);
   if (auto gather = value.getDefiningOp<GatherOp>();
