@@ -26,7 +26,7 @@ TEST(DeviceSampling, EqualsTheHost) {
   Session session(module, sessionOptions(1));
   Sequence sequence(session);
   Result result(session);
-  const std::vector<int32_t> text = someTokens(6, 3, vocab);
+  const std::vector<int32_t> text = someTokens(3, 3, vocab);
   session.step({{sequence, text, PITH_ROWS_ALL}}, result);
   struct Case {
     float temperature;
@@ -35,7 +35,7 @@ TEST(DeviceSampling, EqualsTheHost) {
   };
   for (const Case &c : {Case{0, 0, 0, 0}, Case{1, 0, 0, 0}, Case{0.6f, 20, 0, 0}, Case{2, 0, 0.8f, 0},
                         Case{3, 0, 0, 0.1f}, Case{1.5f, 30, 0.9f, 0.02f}})
-    for (uint64_t seed = 0; seed < 3; ++seed) {
+    for (uint64_t seed = 0; seed < 2; ++seed) {
       pith_sampler_options options = PITH_INIT(pith_sampler_options);
       options.temperature = c.temperature;
       options.top_k = c.topK;

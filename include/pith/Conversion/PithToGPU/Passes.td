@@ -98,7 +98,7 @@ def ExpandGPUMath : Pass<"pith-expand-gpu-math", "::mlir::gpu::GPUModuleOp"> {
   let summary = "compute functions of math in kernels by polynomials";
   let description = [{
     Kernels link no device library. Functions of f16, bf16 and f32 become arithmetic in f32 (sines reduce their argument
-    in f64); of f64 only what chips have instructions for stays, others are refused.
+    in f64), those of f64 series in f64; a function that has none is refused.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
