@@ -445,6 +445,7 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateAttentionTile(mlir::gpu::GPUModuleOp 
   KernelShape shape;
   shape.threads = TilePlan::threads;
   shape.sharedBytes = plan.sharedBytes;
+  shape.oneBlock = true;
   shape.grid = {getAffineDimExpr(0, context).ceilDiv(plan.rows),
                 getAffineConstantExpr(spec.cache.kvHeads, context)};
   return getOrCreateKernel(

@@ -227,6 +227,8 @@ pith::gpu::getOrCreateKernel(mlir::gpu::GPUModuleOp module, StringRef name, Arra
   function->setAttr(mlir::gpu::GPUDialect::getKernelFuncAttrName(), b.getUnitAttr());
   function.setKnownBlockSizeAttr(b.getDenseI32ArrayAttr({int32_t(shape.threads), 1, 1}));
   function->setAttr(kSharedBytesAttr, b.getI64IntegerAttr(shape.sharedBytes));
+  if (shape.oneBlock)
+    function->setAttr(kOneBlockAttr, b.getUnitAttr());
   SmallVector<AffineExpr> grid(shape.grid);
   grid.resize(3, b.getAffineConstantExpr(1));
   function->setAttr(kGridAttr, AffineMapAttr::get(AffineMap::get(sizes, 0, grid, context)));

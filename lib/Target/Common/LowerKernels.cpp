@@ -8,6 +8,7 @@
 #include "CodeGen.h"
 #include "mlir/Conversion/Passes.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
+#include "mlir/Dialect/LLVMIR/NVVMDialect.h"
 #include "mlir/IR/Builders.h"
 #include "mlir/IR/Diagnostics.h"
 #include "mlir/Transforms/Passes.h"
@@ -30,10 +31,12 @@ pith::target::lowerKernels(mlir::gpu::GPUModuleOp module, const gpu::Machine &ma
                            llvm::function_ref<void(OpPassManager &)> addConversion) {
   OwningOpRef<ModuleOp> copy = ModuleOp::create(module.getLoc());
   OpBuilder(copy->getBodyRegion()).clone(*module);
-  copy->walk([](mlir::gpu::GPUFuncOp function) {
+  copy->walk([&](mlir::gpu::GPUFuncOp function) {
     // What a launch needs to know is not for the device.
     function->removeAttr(gpu::kGridAttr);
     function->removeAttr(gpu::kSharedBytesAttr);
+    if (function->removeAttr(gpu::kOneBlockAttr) && machine.vendor == gpu::Vendor::CUDA)
+      function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), OpBuilder(function).getI32IntegerAttr(1));
   });
 
   PassManager pm(module.getContext());

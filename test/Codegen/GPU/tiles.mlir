@@ -95,6 +95,8 @@ func.func private @attention() attributes {pith.kernel = {
 // CHECK-COUNT-6: tile.product {{.*}} : vector<8xbf16>
 // CHECK: tile.chain
 // PTX-LABEL: .entry attention_f32_2x32x32
+// All registers that a block of its own can have.
+// PTX: .minnctapersm 1
 // PTX: mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32
 // MFMA-LABEL: attention_f32_2x32x32
 // MFMA: v_mfma_f32_16x16x16_bf16
