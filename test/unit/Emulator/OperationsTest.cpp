@@ -179,6 +179,12 @@ TEST(Operations, WgmmaWithRegisters) {
   }
 }
 
+/// Empty, or what is wrong with the kernel.
+std::string compile(EmulatedKernels &kernels, const std::string &text) {
+  std::string error = kernels.parse(moduleOf(text));
+  return error.empty() ? kernels.compile() : error;
+}
+
 /// Thread 0 fetches 512 bytes by the bulk unit, and a tile of a tensor behind them; all wait for the mbarrier
 /// at 1024.
 std::string runBulk(const std::string &announced, std::vector<float> &result) {
@@ -214,9 +220,7 @@ std::string runBulk(const std::string &announced, std::vector<float> &result) {
   }
 )";
   EmulatedKernels kernels;
-  if (std::string error = kernels.parse(moduleOf(text)); !error.empty())
-    return error;
-  if (std::string error = kernels.compile(); !error.empty())
+  if (std::string error = compile(kernels, text); !error.empty())
     return error;
   std::vector<float> values(128);
   for (size_t i = 0; i < values.size(); ++i)
@@ -329,9 +333,7 @@ std::string runRing(const std::string &parity, bool early, const std::string &ex
   }
 )";
   EmulatedKernels kernels;
-  if (std::string error = kernels.parse(moduleOf(text)); !error.empty())
-    return error;
-  if (std::string error = kernels.compile(); !error.empty())
+  if (std::string error = compile(kernels, text); !error.empty())
     return error;
   std::vector<_Float16> values(256);
   for (size_t i = 0; i < values.size(); ++i)
