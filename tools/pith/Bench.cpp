@@ -62,7 +62,9 @@ bool runPass(Model &model, uint32_t vocab, Pass &pass) {
   pith_error error = PITH_INIT(pith_error);
   pith_sequence *sequence = nullptr;
   pith_result *result = nullptr;
+  pith_sampler *greedy = nullptr;
   bool done = !pith_result_new(model.session, &result, &error) &&
+              !pith_sampler_new(nullptr, &greedy, &error) &&
               !pith_sequence_new(model.session, model.module, nullptr, &sequence, &error) &&
               !pith_sequence_reserve(sequence, promptTokens + newTokens, &error);
   std::vector<int32_t> tokens(promptTokens);
@@ -78,15 +80,15 @@ bool runPass(Model &model, uint32_t vocab, Pass &pass) {
   double outside = outsideCode(model);
   begin = Clock::now();
   for (unsigned i = 0; done && i < newTokens; ++i) {
-    pith_confidence best = PITH_INIT(pith_confidence);
-    done = !pith_result_confidence(result, 0, &best, &error);
-    tokens[0] = best.token;
+    pith_draw draw = PITH_INIT(pith_draw);
+    done = !pith_sample(greedy, result, &draw, 1, &tokens[0], &error);
     lane.token_count = 1;
     done = done && !pith_step(model.session, &lane, 1, nullptr, result, &error);
   }
   pass.decode = seconds(begin);
   pass.overhead = (outsideCode(model) - outside) / newTokens;
   pith_sequence_free(sequence);
+  pith_sampler_free(greedy);
   pith_result_free(result);
   return done || fail(flags.path, error);
 }

@@ -4,7 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "Draw.h"
 #include "KernelBuilder.h"
+#include "pith/Codegen/GPU/Sampling.h"
 #include "llvm/ADT/Twine.h"
 #include <limits>
 
@@ -17,7 +19,7 @@ struct Best {
 };
 } // namespace
 
-/// The larger value; of equal ones the first. A NaN is no value.
+/// The larger value; of equal ones the first.
 static Best better(KernelBuilder &k, Best x, Best y) {
   auto compare = [&](arith::CmpFPredicate predicate) {
     return arith::CmpFOp::create(k.b, k.loc, predicate, y.value, x.value).getResult();
@@ -34,15 +36,14 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateArgmax(mlir::gpu::GPUModuleOp module,
   int64_t subgroups = shape.threads / subgroupLanes;
   shape.sharedBytes = subgroups * 8;
   shape.grid = {getAffineDimExpr(0, context)};
-  SmallVector<Argument> arguments = {Argument::In, Argument::Out, Argument::Size};
+  SmallVector<Argument> arguments = {Argument::In, Argument::In, Argument::Out, Argument::Size};
   std::string name = ("argmax_" + Twine(n)).str();
   return getOrCreateKernel(module, name, arguments, shape, [&](KernelBuilder &k, ArrayRef<Value> a) {
-    Value row = k.block(), x = k.atWide(a[0], row, n * 4);
-    // Where no element is a number, the first is taken.
+    Draw draw(k, a[0], a[1], n);
     Value none = k.constant(k.f32, -std::numeric_limits<float>::infinity());
     KernelBuilder::Values found = k.loop(
         k.thread(), k.index(n), shape.threads, {none, k.index(0)}, [&](Value i, ArrayRef<Value> carried) {
-          Best best = better(k, {carried[0], carried[1]}, {k.load(k.f32, k.at(x, k.mul(i, 4))), i});
+          Best best = better(k, {carried[0], carried[1]}, {draw.checked(i), i});
           return KernelBuilder::Values{best.value, best.index};
         });
     Best best = {found[0], found[1]};
@@ -58,7 +59,8 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateArgmax(mlir::gpu::GPUModuleOp module,
       Best all = {k.load(k.f32, k.shared()), k.load(k.i32, k.shared(4))};
       for (int64_t s = 1; s < subgroups; ++s)
         all = better(k, all, {k.load(k.f32, k.shared(s * 8)), k.load(k.i32, k.shared(s * 8 + 4))});
-      k.store(all.index, k.atWide(a[1], row, 4));
+      k.store(k.select(draw.possible(all.value), all.index, draw.reason(all.value)),
+              k.atWide(a[2], k.block(), 4));
     });
   });
 }

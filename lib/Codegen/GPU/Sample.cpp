@@ -7,14 +7,16 @@
 //
 // A block takes a row. Nothing is sorted: what top-k and top-p keep are the elements not below one of them,
 // in the order of falling logits and rising numbers. That element is found digit by digit: a logit's bits,
-// made an integer of the same order, have eight digits of four bits; a pass over the row sums what the
+// made an integer of the same order, have eleven digits of three bits; a pass over the row sums what the
 // elements weigh (1, or their probability) by the next digit. Sums are formed in a fixed order: the same row
 // gives the same token.
 //
 //===----------------------------------------------------------------------===//
+#include "Draw.h"
 #include "KernelBuilder.h"
 #include "RowKernel.h"
 #include "pith/Codegen/GPU/Sampling.h"
+#include "pith/executable.h"
 #include "llvm/ADT/Twine.h"
 #include <cstddef>
 #include <limits>
@@ -27,7 +29,7 @@ class SampleKernel {
 public:
   using Values = KernelBuilder::Values;
   // Threads have registers for a pass's sums and several elements under way.
-  static constexpr int64_t digits = 16, threads = 512;
+  static constexpr int64_t digitBits = 3, digits = 1 << digitBits, passes = 11, threads = 512;
   // Shared memory: sums of a pass, then sums of segments, then of subgroups, then the segment that is drawn
   // from.
   static constexpr int64_t segmentsOffset = threads / subgroupLanes * digits * 4,
@@ -35,24 +37,29 @@ public:
                            drawnOffset = groupsOffset + threads / subgroupLanes * 4,
                            sharedBytes = drawnOffset + 8;
 
-  SampleKernel(KernelBuilder &k, int64_t n, ArrayRef<Value> a) : k(k), n(n), row(k.block()) {
-    x = k.atWide(a[0], row, n * 4);
-    Value options = k.atWide(a[1], row, sizeof(SampleOptions));
-    auto option = [&](Type type, size_t offset) { return k.load(type, k.at(options, int64_t(offset))); };
-    temperature = option(k.f32, offsetof(SampleOptions, temperature));
-    topK = option(k.i32, offsetof(SampleOptions, topK));
-    topP = option(k.f32, offsetof(SampleOptions, topP));
-    minP = option(k.f32, offsetof(SampleOptions, minP));
-    uniform = k.load(k.f32, k.atWide(a[2], row, 4));
-    out = a[3];
-  }
+  SampleKernel(KernelBuilder &k, int64_t n, ArrayRef<Value> a)
+      : k(k), n(n), wanted(k, a[0], a[1], n), out(k.atWide(a[2], k.block(), 4)) {}
 
   void build() {
-    Value greedy = compare(arith::CmpFPredicate::OEQ, temperature, k.constant(k.f32, 0));
-    topK = k.select(greedy, k.index(1), topK);
+    Value none = k.constant(k.f32, -std::numeric_limits<float>::infinity());
+    largest = maxBlock(k, k.loop(k.thread(), k.index(n), threads, {none}, [&](Value i, ArrayRef<Value> m) {
+      return Values{k.fmax(m[0], wanted.checked(i))};
+    })[0]);
+    k.ifThen(
+        wanted.possible(largest), [&] { filterAndDraw(); },
+        [&] { k.ifThen(k.equal(k.thread(), 0), [&] { k.store(wanted.reason(largest), out); }); });
+  }
+
+private:
+  void filterAndDraw() {
+    Value temperature = wanted.option(k.f32, offsetof(pith_exec_draw, temperature));
+    Value topK = wanted.option(k.i32, offsetof(pith_exec_draw, top_k));
+    Value topP = wanted.option(k.f32, offsetof(pith_exec_draw, top_p));
+    minP = wanted.option(k.f32, offsetof(pith_exec_draw, min_p));
     Value one = k.constant(k.f32, 1);
-    factor = k.fdiv(k.constant(k.f32, 1.44269504088896340736), k.select(greedy, one, temperature));
-    largest = rowMax(k, x, n);
+    // Neither zero nor infinite, so that its products with 0 and with minus infinity are numbers.
+    factor = k.fdiv(k.constant(k.f32, 1.44269504088896340736), temperature);
+    factor = k.fmin(k.fmax(factor, k.constant(k.f32, 1.2e-38)), k.constant(k.f32, 3e38));
     // All: not below the smallest key with the largest number.
     Cut all = {k.index(0), k.index(n)};
     Cut cut = choose(k.bitAnd(k.lessThan(k.index(0), topK), k.lessThan(topK, n)), all, [&] {
@@ -70,7 +77,6 @@ public:
     draw(cut);
   }
 
-private:
   struct Element {
     Value number, value, key;
   };
@@ -88,7 +94,7 @@ private:
 
   Element load(Value number) {
     // Plus zero: the negative zero is the other one's equal.
-    Value value = k.fadd(k.load(k.f32, k.at(x, k.mul(number, 4))), k.constant(k.f32, 0));
+    Value value = k.fadd(k.load(k.f32, k.at(wanted.row, k.mul(number, 4))), k.constant(k.f32, 0));
     Value bits = k.bitcast(value, k.i32);
     Value sign = arith::ShRSIOp::create(k.b, k.loc, bits, k.index(31));
     Value key = arith::XOrIOp::create(k.b, k.loc, bits, k.bitOr(sign, int64_t(INT32_MIN)));
@@ -129,20 +135,26 @@ private:
   Digits find(llvm::function_ref<Value(const Element &)> keyOf,
               llvm::function_ref<Value(const Element &)> weightOf, Value target) {
     Values found = k.loop(
-        k.index(0), k.index(8), 1, {k.index(0), k.index(0), k.constant(k.f32, 0)},
+        k.index(0), k.index(passes), 1, {k.index(0), k.index(0), k.constant(k.f32, 0)},
         [&](Value pass, ArrayRef<Value> state) {
-          Value shift = k.sub(k.index(28), k.mul(pass, 4)), prefix = state[0], mask = state[1],
-                sum = state[2];
+          Value shift = k.sub(k.index((passes - 1) * digitBits), k.mul(pass, digitBits)), prefix = state[0],
+                mask = state[1], sum = state[2];
           auto shifted = [&](Value v) { return arith::ShLIOp::create(k.b, k.loc, v, shift).getResult(); };
           Values bins =
               over(Values(digits, k.constant(k.f32, 0)), [&](const Element &e, ArrayRef<Value> sums) {
+                // Few have the prefix behind the first passes: most subgroups skip the sums.
                 Value key = keyOf(e);
-                Value weight = k.orZero(k.equal(k.bitAnd(key, mask), prefix), weightOf(e));
-                Value digit = k.bitAnd(arith::ShRUIOp::create(k.b, k.loc, key, shift), digits - 1);
-                Values next;
-                for (int64_t d = 0; d < digits; ++d)
-                  next.push_back(k.fadd(sums[d], k.orZero(k.equal(digit, d), weight)));
-                return next;
+                return k.ifElse(
+                    k.equal(k.bitAnd(key, mask), prefix), SmallVector<Type>(digits, k.f32),
+                    [&] {
+                      Value weight = weightOf(e);
+                      Value digit = k.bitAnd(arith::ShRUIOp::create(k.b, k.loc, key, shift), digits - 1);
+                      Values next;
+                      for (int64_t d = 0; d < digits; ++d)
+                        next.push_back(k.fadd(sums[d], k.orZero(k.equal(digit, d), weight)));
+                      return next;
+                    },
+                    [&] { return Values(sums); });
               });
           // From the largest digit on, the first at which the target is reached; or, since sums are rounded,
           // the last one that has something.
@@ -196,7 +208,7 @@ private:
   /// A thread has a segment of the row: neighbouring numbers.
   void draw(const Cut &cut) {
     int64_t length = (n + threads - 1) / threads;
-    Value zero = k.constant(k.f32, 0);
+    Value zero = k.constant(k.f32, 0), uniform = wanted.option(k.f32, offsetof(pith_exec_draw, uniform));
     auto weight = [&](const Element &e) {
       Value w = weightOf(e);
       return k.orZero(k.bitAnd(isKept(e, cut), compare(arith::CmpFPredicate::OGE, w, minP)), w);
@@ -225,7 +237,7 @@ private:
       Value start = k.mul(segment.index, length);
       Passed token = pass(start, k.minimum(k.add(start, length), n), segment.before, k.fmul(uniform, total),
                           [&](Value i) { return weight(load(i)); });
-      k.store(token.index, k.atWide(out, row, 4));
+      k.store(token.index, out);
     });
   }
 
@@ -249,7 +261,8 @@ private:
 
   KernelBuilder &k;
   const int64_t n;
-  Value row, x, out, temperature, topK, topP, minP, uniform, factor, largest;
+  Draw wanted;
+  Value out, minP, factor, largest;
 };
 } // namespace
 
@@ -258,7 +271,7 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateSample(mlir::gpu::GPUModuleOp module,
   shape.threads = SampleKernel::threads;
   shape.sharedBytes = SampleKernel::sharedBytes;
   shape.grid = {getAffineDimExpr(0, module.getContext())};
-  SmallVector<Argument> arguments = {Argument::In, Argument::In, Argument::In, Argument::Out, Argument::Size};
+  SmallVector<Argument> arguments = {Argument::In, Argument::In, Argument::Out, Argument::Size};
   return getOrCreateKernel(module, ("sample_" + Twine(n)).str(), arguments, shape,
                            [&](KernelBuilder &k, ArrayRef<Value> a) { SampleKernel(k, n, a).build(); });
 }

@@ -111,6 +111,8 @@ FailureOr<DictionaryAttr> pith::describeEntries(ModuleOp module, ArrayRef<func::
       manifest.push_back(b.getNamedAttr("state", b.getDictionaryAttr(state)));
       continue;
     }
+    if (kind == "sample") // between the code and the runtime
+      continue;
     if (kind == "condition") {
       FailureOr<DictionaryAttr> condition = describeCondition(entry);
       if (failed(condition))

@@ -64,7 +64,10 @@ private:
   Value rowsBuffer(unsigned argument, bool withData);
   static uint32_t kindOf(func::FuncOp entry) {
     StringRef kind = entry->getAttrOfType<StringAttr>(kEntryAttr).getValue();
-    return kind == "step" ? PITH_EXEC_STEP : kind == "condition" ? PITH_EXEC_CONDITION : PITH_EXEC_INVOKE;
+    return kind == "step"        ? PITH_EXEC_STEP
+           : kind == "condition" ? PITH_EXEC_CONDITION
+           : kind == "sample"    ? PITH_EXEC_SAMPLE
+                                 : PITH_EXEC_INVOKE;
   }
   SmallVector<Value> buffers(bool running);
 
@@ -106,7 +109,7 @@ Value EntryExporter::invokeBuffer(MemRefType type, Value tensor, bool withData, 
 }
 
 /// A step's arguments are fields of the context: tokens, positions, out_rows; logits. A condition's are its
-/// rows and their positions.
+/// rows and their positions; a sampler's the logits, the draws and what is drawn.
 Value EntryExporter::rowsBuffer(unsigned argument, bool withData) {
   struct Field {
     int64_t data, rows;
@@ -119,7 +122,13 @@ Value EntryExporter::rowsBuffer(unsigned argument, bool withData) {
   static const Field ofCondition[] = {
       {offsetof(pith_exec_context, condition_rows), offsetof(pith_exec_context, rows)},
       {offsetof(pith_exec_context, positions), offsetof(pith_exec_context, rows)}};
-  const Field &place = kind == PITH_EXEC_STEP ? ofStep[argument] : ofCondition[argument];
+  static const Field ofSample[] = {
+      {offsetof(pith_exec_context, logits), offsetof(pith_exec_context, out_rows)},
+      {offsetof(pith_exec_context, draws), offsetof(pith_exec_context, out_rows)},
+      {offsetof(pith_exec_context, drawn), offsetof(pith_exec_context, out_rows)}};
+  const Field &place = kind == PITH_EXEC_STEP     ? ofStep[argument]
+                       : kind == PITH_EXEC_SAMPLE ? ofSample[argument]
+                                                  : ofCondition[argument];
   auto type = cast<MemRefType>(entry.getArgumentTypes()[argument]);
   Value data = withData ? field(place.data, pointer) : LLVM::ZeroOp::create(b, loc, pointer).getResult();
   Value rows = LLVM::ZExtOp::create(b, loc, b.getI64Type(), field(place.rows, b.getI32Type()));

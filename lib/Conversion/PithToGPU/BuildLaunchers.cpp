@@ -51,9 +51,10 @@ public:
     StringRef kind = text("kind");
     LogicalResult result = kind == "linear"      ? linear()
                            : kind == "kv_append" ? append()
-                           : kind == "attention" ? attention()
-                           : kind == "tap"       ? tap()
+                           : kind == "attention" ? flag("tensors") ? tensorAttention() : attention()
+                           : kind == "tap" ? tap()
                            : kind == "embedding" ? embedding()
+                           : kind == "draw"      ? draw()
                                                  : plain();
     b.setInsertionPointToEnd(&host.front());
     func::ReturnOp::create(b, loc);
@@ -113,13 +114,15 @@ private:
                       {"input", warpGroups ? spec.get("product") : spec.get("input")}});
   }
 
-  /// Whether a row's sums may depend on the rows beside it.
-  Value isFree() {
+  Value hasFlag(int64_t flag, bool wanted = true) {
     Value flags = go.field(offsetof(pith_exec_context, flags), go.i32);
-    Value bit = arith::ConstantIntOp::create(b, loc, PITH_EXEC_DETERMINISTIC, 32);
-    return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::eq, arith::AndIOp::create(b, loc, flags, bit),
+    Value bit = arith::ConstantIntOp::create(b, loc, flag, 32);
+    return arith::CmpIOp::create(b, loc, wanted ? arith::CmpIPredicate::ne : arith::CmpIPredicate::eq,
+                                 arith::AndIOp::create(b, loc, flags, bit),
                                  arith::ConstantIntOp::create(b, loc, 0, 32));
   }
+  /// Whether a row's sums may depend on the rows beside it.
+  Value isFree() { return hasFlag(PITH_EXEC_DETERMINISTIC, false); }
 
   /// The kernel with `changes`, which `shape` has been read for; null where there is none for it or a block's
   /// shared memory is too small.
@@ -212,11 +215,7 @@ private:
     return arith::ExtUIOp::create(b, loc, go.i64, go.field(offsetof(pith_exec_context, rows), go.i32));
   }
   Value rowLanes() { return go.field(offsetof(pith_exec_context, row_lanes), go.pointer); }
-  Value lanes() {
-    return go.field(flag("condition") ? offsetof(pith_exec_context, conditions)
-                                      : offsetof(pith_exec_context, lane),
-                    go.pointer);
-  }
+  Value lanes() { return go.field(offsetof(pith_exec_context, lane), go.pointer); }
   Value layer() { return go.constant(number("layer_offset") / 64); }
 
   /// (k, v, ldk, ldv)
@@ -228,15 +227,19 @@ private:
     return success(form);
   }
 
-  /// (q, out, scratch, [sinks], [alibi], ldq, ldo). Blocks share a row's tokens where rows alone would leave
-  /// the device idle.
+  /// (q, out, scratch, [sinks], [alibi], [bias], ldq, ldo). Blocks share a row's tokens where rows alone
+  /// would leave the device idle.
   LogicalResult attention() {
-    Value q = arguments[0], out = arguments[1], parts = arguments[2], sinks, slopes;
+    Value q = arguments[0], out = arguments[1], parts = arguments[2], sinks, slopes, bias, conditions;
     size_t next = 3;
     if (flag("sinks"))
       sinks = arguments[next++];
     if (flag("alibi"))
       slopes = arguments[next++];
+    if (number("bias") > 0)
+      bias = arguments[next++];
+    if (flag("condition"))
+      conditions = go.field(offsetof(pith_exec_context, conditions), go.pointer);
     Value ldq = arguments[next], ldo = arguments[next + 1], count = rows(), many = layer();
     mlir::gpu::GPUFuncOp whole = kernel(), split = kernel({{"split", b.getUnitAttr()}}),
                          merge = kernel({{"kind", b.getStringAttr("attention_merge")}});
@@ -255,10 +258,18 @@ private:
     b.setInsertionPointToStart(choice.thenBlock());
     Value splits = arith::DivUIOp::create(b, loc, go.constant(most),
                                           arith::MaxUIOp::create(b, loc, count, go.constant(1)));
-    go.launch(split, given({q, rowLanes(), lanes(), slopes, parts, count, ldq, many, splits}));
+    go.launch(split,
+              given({q, rowLanes(), lanes(), conditions, slopes, bias, parts, count, ldq, many, splits}));
     go.launch(merge, given({parts, sinks, out, count, ldo, splits}));
     b.setInsertionPointToStart(choice.elseBlock());
-    SmallVector<Value> operands = given({q, rowLanes(), lanes(), sinks, slopes, out, count, ldq, ldo, many});
+    SmallVector<Value> operands =
+        given({q, rowLanes(), lanes(), conditions, sinks, slopes, bias, out, count, ldq, ldo, many});
+    tileOr(whole, isFree(), operands);
+    return success();
+  }
+
+  /// Starts attention's form on matrix units, if there is one, where the condition holds; else `whole`.
+  void tileOr(mlir::gpu::GPUFuncOp whole, Value condition, ArrayRef<Value> operands) {
     mlir::gpu::GPUFuncOp tile;
     if (spec.get("product")) {
       pith::gpu::AttentionSpec shape;
@@ -270,12 +281,37 @@ private:
       tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}});
     }
     if (tile) {
-      auto free = scf::IfOp::create(b, loc, isFree(), /*withElseRegion=*/true);
-      b.setInsertionPointToStart(free.thenBlock());
+      auto choice = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/true);
+      b.setInsertionPointToStart(choice.thenBlock());
       go.launch(tile, operands);
-      b.setInsertionPointToStart(free.elseBlock());
+      b.setInsertionPointToStart(choice.elseBlock());
     }
     go.launch(whole, operands);
+  }
+
+  /// (q, out, k, v, [mask], [sinks], rows, queries, tokens, [mask's steps], ldq, ldo, ldk, ldv). Matrix units
+  /// take 16 queries at least; without tokens there is nothing to take.
+  LogicalResult tensorAttention() {
+    mlir::gpu::GPUFuncOp whole = kernel();
+    if (!whole)
+      return failure();
+    bool masked = text("mask") != "none";
+    size_t next = 4 + masked + flag("sinks");
+    ArrayRef<Value> all = arguments, constants = all.slice(4, next - 4), sizes = all.drop_front(next),
+                    strides = all.take_back(4);
+    if (sizes.size() != (masked ? 11u : 7u))
+      return host.emitError("attention over tensors takes other operands than ") << host.getArgumentTypes();
+    SmallVector<Value> operands = {all[0], all[2], all[3]};
+    llvm::append_range(operands, constants);
+    operands.push_back(all[1]);
+    operands.push_back(sizes[0]);
+    llvm::append_range(operands, strides);
+    llvm::append_range(operands, sizes.slice(1, sizes.size() - 5));
+    auto atLeast = [&](Value x, int64_t least) -> Value {
+      return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, x, go.constant(least));
+    };
+    Value many = arith::AndIOp::create(b, loc, atLeast(sizes[1], 16), atLeast(sizes[2], 1));
+    tileOr(whole, arith::AndIOp::create(b, loc, isFree(), many), operands);
     return success();
   }
 
@@ -317,6 +353,20 @@ private:
     go.launch(either, {arguments[0], arguments[1], arguments[2], given, arguments[3]});
     b.setInsertionPointToStart(choice.elseBlock());
     go.launch(tokens, arguments);
+    return success();
+  }
+
+  /// (logits, draws, drawn, count)
+  LogicalResult draw() {
+    mlir::gpu::GPUFuncOp best = kernel({{"kind", b.getStringAttr("argmax")}}),
+                         any = kernel({{"kind", b.getStringAttr("sample")}});
+    if (!best || !any)
+      return failure();
+    auto choice = scf::IfOp::create(b, loc, hasFlag(PITH_EXEC_GREEDY), /*withElseRegion=*/true);
+    b.setInsertionPointToStart(choice.thenBlock());
+    go.launch(best, arguments);
+    b.setInsertionPointToStart(choice.elseBlock());
+    go.launch(any, arguments);
     return success();
   }
 

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
+#include "ExpandMathF64.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
@@ -13,6 +14,7 @@
 #include "mlir/Dialect/Vector/IR/VectorOps.h"
 #include "mlir/Transforms/GreedyPatternRewriteDriver.h"
 #include "pith/Conversion/PithToGPU/Passes.h"
+#include <cmath>
 
 namespace pith {
 #define GEN_PASS_DEF_EXPANDGPUMATH
@@ -22,23 +24,26 @@ namespace pith {
 using namespace mlir;
 
 namespace {
-/// sin or cos of an f32, for arguments as large as positions times frequencies are: the multiple of pi/2 is
-/// taken off in f64, what is left goes through polynomials on [-pi/4, pi/4] (errors below 2 units in the last
-/// place).
+/// sin or cos of an f32 or f64, for arguments as large as positions times frequencies are: the multiple of
+/// pi/2 is taken off in f64, what is left goes through polynomials on [-pi/4, pi/4] (errors below 2 units in
+/// the last place; of f64 to arguments of about 1e6, and growing with them beyond).
 template <typename Op>
 struct ExpandSine : OpRewritePattern<Op> {
   using OpRewritePattern<Op>::OpRewritePattern;
   LogicalResult matchAndRewrite(Op op, PatternRewriter &b) const override {
-    if (!op.getType().isF32())
+    Type type = op.getType();
+    if (!type.isF32() && !type.isF64())
       return failure();
     Location loc = op.getLoc();
-    Type f32 = b.getF32Type(), f64 = b.getF64Type(), i64 = b.getI64Type();
+    Type f64 = b.getF64Type(), i64 = b.getI64Type();
     auto number = [&](Type type, double value) -> Value {
       return arith::ConstantOp::create(b, loc, b.getFloatAttr(type, value));
     };
     auto fma = [&](Value x, Value y, Value z) -> Value { return LLVM::FMAOp::create(b, loc, x, y, z); };
     auto mul = [&](Value x, Value y) -> Value { return arith::MulFOp::create(b, loc, x, y); };
-    Value x = arith::ExtFOp::create(b, loc, f64, op.getOperand());
+    Value x = op.getOperand();
+    if (type.isF32())
+      x = arith::ExtFOp::create(b, loc, f64, x);
     Value turns = LLVM::RoundEvenOp::create(b, loc, mul(x, number(f64, 0.63661977236758134308)));
     // What is no number, or beyond all precision, has no multiple to take off.
     Value known = arith::CmpFOp::create(b, loc, arith::CmpFPredicate::OLT,
@@ -46,18 +51,28 @@ struct ExpandSine : OpRewritePattern<Op> {
     turns = arith::SelectOp::create(b, loc, known, turns, number(f64, 0));
     Value rest = fma(turns, number(f64, -1.57079632679489655800), x);
     rest = fma(turns, number(f64, -6.12323399573676603587e-17), rest);
-    Value r = arith::TruncFOp::create(b, loc, f32, rest), square = mul(r, r);
-    auto polynomial = [&](std::initializer_list<double> coefficients) {
+    Value r = type.isF32() ? arith::TruncFOp::create(b, loc, type, rest).getResult() : rest,
+          square = mul(r, r);
+    auto polynomial = [&](ArrayRef<double> coefficients) {
       Value sum;
       for (double c : coefficients)
-        sum = sum ? fma(sum, square, number(f32, c)) : number(f32, c);
+        sum = sum ? fma(sum, square, number(type, c)) : number(type, c);
       return sum;
     };
-    Value sine = fma(mul(mul(r, square), polynomial({-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1})),
-                     number(f32, 1), r);
-    Value cosine = fma(mul(square, square),
-                       polynomial({2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2}),
-                       fma(square, number(f32, -0.5), number(f32, 1)));
+    // Of f64 Taylor's: one divided by factorials.
+    SmallVector<double> ofSine = {-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1};
+    SmallVector<double> ofCosine = {2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2};
+    if (type.isF64()) {
+      ofSine.clear();
+      ofCosine.clear();
+      for (int n = 17; n >= 3; n -= 2)
+        ofSine.push_back((n % 4 == 1 ? 1 : -1) / std::tgamma(n + 1.0));
+      for (int n = 18; n >= 4; n -= 2)
+        ofCosine.push_back((n % 4 == 0 ? 1 : -1) / std::tgamma(n + 1.0));
+    }
+    Value sine = fma(mul(mul(r, square), polynomial(ofSine)), number(type, 1), r);
+    Value cosine =
+        fma(mul(square, square), polynomial(ofCosine), fma(square, number(type, -0.5), number(type, 1)));
     Value quadrant = arith::FPToSIOp::create(b, loc, i64, turns);
     auto bit = [&](Value value, int64_t mask) -> Value {
       Value masked = arith::AndIOp::create(b, loc, value, arith::ConstantIntOp::create(b, loc, mask, 64));
@@ -165,6 +180,7 @@ struct ExpandGPUMath : pith::impl::ExpandGPUMathBase<ExpandGPUMath> {
              UseIntrinsic<math::FmaOp, LLVM::FMAOp>, UseIntrinsic<math::RoundEvenOp, LLVM::RoundEvenOp>,
              UseIntrinsic<math::SqrtOp, LLVM::SqrtOp>, UseIntrinsic<math::TruncOp, LLVM::FTruncOp>>(
             &getContext());
+    pith::populateMathF64Patterns(patterns);
     if (failed(applyPatternsGreedily(getOperation(), std::move(patterns))))
       return signalPassFailure();
     WalkResult result = getOperation().walk([](Operation *op) {

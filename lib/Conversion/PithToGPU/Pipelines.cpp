@@ -21,6 +21,7 @@ void pith::buildGPUSchedule(OpPassManager &pm, const ScheduleOptions &options, S
 
 void pith::buildGPUKernels(OpPassManager &pm, StringRef target) {
   addBuffersAndLoops(pm, /*grid=*/true);
+  pm.addPass(createAddSampling());
   pm.addPass(createBuildGPULaunchers({target.str()}));
   pm.addPass(createFormGrid());
   addSimplification(pm);

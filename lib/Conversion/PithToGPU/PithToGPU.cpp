@@ -61,6 +61,8 @@ public:
   }
   /// Of the blocks that share a row's tokens, each leaves what it found.
   std::optional<Scratch> scratch(const cpu::AttentionSpec &spec) const override {
+    if (spec.tensors)
+      return std::nullopt;
     int64_t part = spec.heads * (2 + spec.cache.valueDim) * 4;
     return Scratch{0, part * attentionSplits(spec.cache.kvHeads)};
   }
@@ -84,10 +86,14 @@ public:
       if (takesWarpGroups(weights))
         list.set("warp_groups", b.getUnitAttr());
     } else if (kind == "attention") {
-      // An f32 cache would be rounded.
+      // A cache of f32 was asked for; tensors have no element that anyone chose.
       StringRef element = spec.getAs<StringAttr>("element").getValue();
       if (element != "f32")
         multiply(element, exact ? 2 : 1);
+      else if (exact || !spec.get("tensors"))
+        multiply("bf16", 3);
+      else
+        multiply("f16", 1);
     }
     return list.getDictionary(spec.getContext());
   }

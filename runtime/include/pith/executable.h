@@ -55,8 +55,27 @@ typedef struct pith_exec_tap {
   uint32_t reserved;
 } pith_exec_tap;
 
+/* One token to draw from a row of logits: of the logits divided by the temperature the top_k largest, of these the shortest
+ * prefix by falling probability whose sum reaches top_p, of these those with at least min_p times the largest
+ * probability; of what is left the first token, by number, at which the sum of probabilities passes `uniform` of their
+ * total. Of equal logits the lower token counts as larger. */
+typedef struct pith_exec_draw {
+  uint32_t row;      /* of the logits */
+  float temperature; /* above 0 */
+  int32_t top_k;     /* 0: all */
+  float top_p;       /* 1: all */
+  float min_p;       /* 0: all */
+  float uniform;     /* 0 to 1 */
+} pith_exec_draw;
+
 enum {
-  PITH_EXEC_DETERMINISTIC = 1 /* a row's sums are formed in the same order whatever the number of rows and threads */
+  PITH_EXEC_NOT_A_NUMBER = -1,  /* in place of a token: a logit of the row is not a number, or plus infinity */
+  PITH_EXEC_NOTHING_ALLOWED = -2 /* all of them are minus infinity */
+};
+
+enum {
+  PITH_EXEC_DETERMINISTIC = 1, /* a row's sums are formed in the same order whatever the number of rows and threads */
+  PITH_EXEC_GREEDY = 2         /* of PITH_EXEC_SAMPLE: the largest logits, of equal ones the lowest token */
 };
 
 typedef struct pith_exec_context {
@@ -76,7 +95,7 @@ typedef struct pith_exec_context {
   const int32_t *positions;     /* 64: [rows], absolute position in its own sequence */
   const pith_exec_lane *lane;   /* 72: [lanes] */
   const int32_t *out_row_index; /* 80: [out_rows], ascending rows of the batch */
-  float *logits;                /* 88: [out_rows, vocab] */
+  float *logits;                /* 88: [out_rows, vocab]; read by PITH_EXEC_SAMPLE, with as many rows as draws ask for */
 
   /* Entries of kind PITH_EXEC_INVOKE. */
   const pith_exec_tensor *inputs;  /* 96 */
@@ -114,16 +133,22 @@ typedef struct pith_exec_context {
   void (*launch)(const struct pith_exec_context *context, uint32_t kernel, const uint32_t *grid,
                  void *const *arguments);
   /* 192: waits for all launches and copies `bytes` of the device's memory to the host. Does not return when it fails.
-   * Entries of kind PITH_EXEC_STEP and PITH_EXEC_CONDITION never call it, so that their launches can be recorded once and
-   * repeated: they depend on rows, lanes, out_rows, flags, and the pointers and counts in the context and its taps. */
+   * Only entries of kind PITH_EXEC_INVOKE call it, so that the launches of others can be recorded once and repeated:
+   * they depend on rows, lanes, out_rows, flags, and the pointers and counts in the context and its taps. */
   void (*read)(const struct pith_exec_context *context, const void *data, void *to, uint64_t bytes);
   const int32_t *row_lanes; /* 200: [rows], the lane that each row belongs to */
+
+  /* Entries of kind PITH_EXEC_SAMPLE: out_rows tokens are drawn from `logits`, of whose vocab they are sure. */
+  const pith_exec_draw *draws; /* 208: [out_rows] */
+  int32_t *drawn;              /* 216: [out_rows], tokens or PITH_EXEC_NOT_A_NUMBER, PITH_EXEC_NOTHING_ALLOWED */
 } pith_exec_context;
 
 enum {
   PITH_EXEC_INVOKE = 1,
   PITH_EXEC_STEP = 2,
-  PITH_EXEC_CONDITION = 3 /* makes a sequence's condition, which its steps read */
+  PITH_EXEC_CONDITION = 3, /* makes a sequence's condition, which its steps read */
+  PITH_EXEC_SAMPLE = 4     /* draws tokens from logits of the step; at most one, of code for a device, which the manifest
+                              does not name: a runtime that does not know it draws on the host */
 };
 
 /* One entry point. */

@@ -593,7 +593,9 @@ PITH_API size_t pith_result_rows(const pith_result *result);
 /* The rows of one lane: *first (may be null), returns how many. */
 PITH_API size_t pith_result_lane_rows(const pith_result *result, size_t lane, size_t *first);
 
-/* The row's logits, vocab floats, until the next call that fills this result; null when there is no such row. */
+/* The row's logits, vocab floats, until the next call that fills this result; null when there is no such row. Where the
+ * session computes on a device, the logits of a step stay there, and the first call that reads a row brings it to
+ * the host; it waits for calls on the session, and null (from others DEVICE or MEMORY) says that it failed. */
 PITH_API const float *pith_result_logits(const pith_result *result, size_t row);
 
 /* Logits of some tokens only. Errors: ARGUMENT (row, token out of range). */
@@ -672,8 +674,9 @@ typedef struct pith_draw {
   uint32_t reserved;
 } pith_draw;
 
-/* Draws a token for each of `count` rows; the result's logits do not change. Errors: ARGUMENT (row out of range),
- * EXECUTION (every token is masked, or logits are not numbers), MEMORY. */
+/* Draws a token for each of `count` rows; the result's logits do not change. On a device the draw is made there, and waits
+ * for calls on the session, unless it takes typical_p, penalties, biases or a mask: then the rows come to the host.
+ * Errors: ARGUMENT (row out of range), EXECUTION (every token is masked, or logits are not numbers), MEMORY, DEVICE. */
 PITH_API pith_status pith_sample(pith_sampler *sampler, const pith_result *result, const pith_draw *draws,
                                  size_t count, int32_t *tokens, pith_error *error);
 

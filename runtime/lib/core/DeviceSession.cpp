@@ -33,7 +33,8 @@ Status kindOfImages(const std::vector<std::shared_ptr<const Module>> &modules, d
 
 DeviceSession::DeviceSession(std::shared_ptr<device::Device> on, std::unique_ptr<device::Stream> over)
     : device(std::move(on)), stream(std::move(over)), pool(*device, *stream), workspace(device->memory()),
-      block(device->memory()), outputs(device->memory()), staging(device->pinned()) {}
+      block(device->memory()),
+      outputs(device->memory()), staging{Buffer(device->pinned()), Buffer(device->pinned())} {}
 
 Status DeviceSession::create(const std::vector<std::shared_ptr<const Module>> &modules,
                              const std::string &name, const std::shared_ptr<Team> &team,
@@ -74,6 +75,8 @@ Status DeviceSession::create(const std::vector<std::shared_ptr<const Module>> &m
 Status DeviceSession::reserve(Buffer &buffer, uint64_t bytes, const char *what) {
   if (bytes <= buffer.size())
     return {};
+  if (underWay)
+    PITH_TRY(stream->synchronize());
   graphs.clear();
   return buffer.reserve(bytes, what);
 }
@@ -90,7 +93,7 @@ std::unique_ptr<DataRun> DeviceSession::makeRun(size_t module, DataRun::GiveOutp
 
 void DeviceSession::trim() {
   graphs.clear();
-  for (Buffer *buffer : {&workspace, &block, &outputs, &staging})
+  for (Buffer *buffer : {&workspace, &block, &outputs, &staging[0], &staging[1]})
     buffer->release();
   pool.trim();
   stream->trim();

@@ -12,6 +12,10 @@
 // (the tables of pages) lies behind. So launches of a shape can be repeated as long as the memory stays
 // where it is.
 //
+// A chunk whose outputs all stay on the device need not be waited for when another one follows: there are two
+// blocks of pinned memory, so that the host prepares one chunk while the device computes the one before. More
+// are not under way, so that a step can be cancelled.
+//
 //===----------------------------------------------------------------------------------===//
 #ifndef PITH_RUNTIME_CORE_DEVICESESSION_H
 #define PITH_RUNTIME_CORE_DEVICESESSION_H
@@ -42,8 +46,18 @@ public:
   device::Device &chip() { return *device; }
   device::Stream &queue() { return *stream; }
 
-  /// Runs an entry of kind STEP or CONDITION. `host` has its flags.
-  Status step(size_t module, const Entry &entry, const pith_exec_entry &code, const pith_exec_context &host);
+  /// Runs an entry of kind STEP or CONDITION. `host` has its flags, and where its logits go: to the host, or
+  /// to a place on the device. When more follows, the code may still run when this returns.
+  Status step(size_t module, const Entry &entry, const pith_exec_entry &code, const pith_exec_context &host,
+              bool logitsOnDevice, bool moreFollows);
+  /// Waits for what has been started.
+  Status finish();
+
+  /// Draws tokens by an entry of kind SAMPLE from rows on the device.
+  Status sample(size_t module, const pith_exec_entry &code, const float *logits, bool greedy,
+                const std::vector<pith_exec_draw> &draws, std::vector<int32_t> &tokens);
+  /// Brings rows of the host to a place on the device that the next step uses for other things.
+  Status uploadRows(const std::vector<const float *> &rows, uint32_t vocab, const float *&logits);
 
   /// What code of an invoke asks for.
   std::unique_ptr<DataRun> makeRun(size_t module, DataRun::GiveOutput give);
@@ -53,15 +67,20 @@ public:
 
   void trim();
   uint64_t bytes() const {
-    return workspace.size() + block.size() + outputs.size() + staging.size() + pool.bytes();
+    return workspace.size() + block.size() + outputs.size() + staging[0].size() + staging[1].size() +
+           pool.bytes();
   }
 
 private:
   DeviceSession(std::shared_ptr<device::Device> on, std::unique_ptr<device::Stream> over);
   struct Layout;
   Status pack(const Entry &entry, const pith_exec_context &host, pith_exec_context &context, uint64_t &bytes);
-  Status placeOutputs(const Entry &entry, const pith_exec_context &host, pith_exec_context &context);
-  Status fetchOutputs(const Entry &entry, const pith_exec_context &host, const pith_exec_context &context);
+  /// Blocks on both sides for so many bytes, once the host's is free.
+  Status reserveBlock(uint64_t bytes);
+  Status placeOutputs(const Entry &entry, const pith_exec_context &host, pith_exec_context &context,
+                      bool logitsOnDevice);
+  Status fetchOutputs(const Entry &entry, const pith_exec_context &host, const pith_exec_context &context,
+                      bool logitsOnDevice);
   Status runLaunches(size_t module, const pith_exec_entry &code, pith_exec_context &context, uint64_t bytes);
   Status reserve(Buffer &buffer, uint64_t bytes, const char *what);
 
@@ -70,7 +89,9 @@ private:
   std::vector<std::shared_ptr<const DeviceModule>> modules;
   device::Pool pool;
   Buffer workspace, block, outputs; // on the device
-  Buffer staging;                   // what `block` is copied from
+  Buffer staging[2];                // what `block` is copied from, in turn
+  unsigned turn = 0;
+  bool underWay = false; // something that nobody has waited for
   std::vector<pith_exec_tap> taps;
   StepShape shape;
   GraphCache graphs;

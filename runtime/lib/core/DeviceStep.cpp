@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace pith::runtime {
 namespace {
@@ -53,6 +54,13 @@ private:
   }
 };
 
+Status DeviceSession::reserveBlock(uint64_t bytes) {
+  constexpr uint64_t least = 1 << 16; // so that texts grow for a while before the block moves
+  PITH_TRY(stream->await(turn));
+  PITH_TRY(reserve(block, std::max(bytes, least), "a step's inputs"));
+  return staging[turn].reserve(std::max(bytes, least), "a step's inputs");
+}
+
 /// Puts all that the step reads into the block, and the places that it has on the device into `context`.
 Status DeviceSession::pack(const Entry &entry, const pith_exec_context &host, pith_exec_context &context,
                            uint64_t &bytes) {
@@ -64,11 +72,9 @@ Status DeviceSession::pack(const Entry &entry, const pith_exec_context &host, pi
   const uint64_t conditionWidth = host.condition_rows ? uint64_t(entry.inputs[0].sizes[1]) : 0;
   const Layout at(entry, host, tapRowCount, embeddingCount, conditionWidth);
   bytes = at.end;
-  constexpr uint64_t least = 1 << 16; // so that texts grow for a while before the block moves
-  PITH_TRY(reserve(block, std::max(bytes, least), "a step's inputs"));
-  PITH_TRY(staging.reserve(std::max(bytes, least), "a step's inputs"));
+  PITH_TRY(reserveBlock(bytes));
 
-  uint8_t *const to = staging.data(), *const there = block.data();
+  uint8_t *const to = staging[turn].data(), *const there = block.data();
   const auto put = [&](uint64_t offset, const auto *from, uint64_t count) {
     if (!from)
       return static_cast<decltype(from)>(nullptr);
@@ -119,14 +125,16 @@ Status DeviceSession::pack(const Entry &entry, const pith_exec_context &host, pi
 
 /// Memory for logits and hidden states, one behind the other.
 Status DeviceSession::placeOutputs(const Entry &entry, const pith_exec_context &host,
-                                   pith_exec_context &context) {
-  const uint64_t logits = (uint64_t(host.out_rows) * entry.vocab * sizeof(float) + 63) & ~UINT64_C(63);
+                                   pith_exec_context &context, bool logitsOnDevice) {
+  const uint64_t floats = logitsOnDevice ? 0 : uint64_t(host.out_rows) * entry.vocab;
+  const uint64_t logits = (floats * sizeof(float) + 63) & ~UINT64_C(63);
   const uint64_t hidden = uint64_t(entry.taps.hidden) * sizeof(float);
   uint64_t end = logits;
   for (uint32_t i = 0; host.taps && i < entry.taps.count; ++i)
     end += host.taps[i].rows * hidden;
   PITH_TRY(reserve(outputs, end, "a step's outputs"));
-  context.logits = host.out_rows ? reinterpret_cast<float *>(outputs.data()) : nullptr;
+  if (!logitsOnDevice)
+    context.logits = host.out_rows ? reinterpret_cast<float *>(outputs.data()) : nullptr;
   uint8_t *next = outputs.data() + logits;
   for (uint32_t i = 0; host.taps && i < entry.taps.count; ++i) {
     taps[i].out = reinterpret_cast<float *>(next);
@@ -136,8 +144,8 @@ Status DeviceSession::placeOutputs(const Entry &entry, const pith_exec_context &
 }
 
 Status DeviceSession::fetchOutputs(const Entry &entry, const pith_exec_context &host,
-                                   const pith_exec_context &context) {
-  if (host.out_rows)
+                                   const pith_exec_context &context, bool logitsOnDevice) {
+  if (host.out_rows && !logitsOnDevice)
     PITH_TRY(
         stream->download(host.logits, context.logits, uint64_t(host.out_rows) * entry.vocab * sizeof(float)));
   // Neighbours on both sides come together.
@@ -160,7 +168,7 @@ Status DeviceSession::runLaunches(size_t module, const pith_exec_entry &code, pi
                                   uint64_t bytes) {
   const GraphCache::Graph *known = graphs.find(shape);
   if (known && known->recording) {
-    PITH_TRY(stream->send(block.data(), staging.data(), bytes));
+    PITH_TRY(stream->send(block.data(), staging[turn].data(), bytes));
     return stream->replay(*known->recording);
   }
   DeviceRun run(*stream, *modules[module]->kernels);
@@ -171,7 +179,7 @@ Status DeviceSession::runLaunches(size_t module, const pith_exec_entry &code, pi
     return failure(PITH_ERROR_EXECUTION, "entry \"%s\": the step leads to a size that is beyond any memory",
                    code.name);
   PITH_TRY(reserveWorkspace(uint64_t(needed), context.workspace));
-  PITH_TRY(stream->send(block.data(), staging.data(), bytes));
+  PITH_TRY(stream->send(block.data(), staging[turn].data(), bytes));
   GraphCache::Graph *seen = graphs.find(shape); // unless memory has moved
   if (!seen) {
     run.enter(code, context, 0);
@@ -189,22 +197,31 @@ Status DeviceSession::runLaunches(size_t module, const pith_exec_entry &code, pi
   return stream->replay(*seen->recording);
 }
 
+Status DeviceSession::finish() { return std::exchange(underWay, false) ? stream->synchronize() : Status(); }
+
 Status DeviceSession::step(size_t module, const Entry &entry, const pith_exec_entry &code,
-                           const pith_exec_context &host) {
+                           const pith_exec_context &host, bool logitsOnDevice, bool moreFollows) {
   pith_exec_context context = host;
   context.weights = weights(module);
+  underWay = true;
   uint64_t bytes = 0;
   PITH_TRY(pack(entry, host, context, bytes));
-  PITH_TRY(placeOutputs(entry, host, context));
+  PITH_TRY(placeOutputs(entry, host, context, logitsOnDevice));
+  const uint64_t place = logitsOnDevice ? uintptr_t(context.logits) : 0; // elsewhere it stays as it is
   shape.assign({uint32_t(module), code.kind, host.rows, host.lanes, host.out_rows, host.flags,
-                uint32_t(host.embedding_rows != nullptr)});
+                uint32_t(host.embedding_rows != nullptr), uint32_t(place), uint32_t(place >> 32)});
   for (uint32_t i = 0; host.taps && i < entry.taps.count; ++i)
     shape.push_back(host.taps[i].rows);
   Status status = runLaunches(module, code, context, bytes);
-  if (status.ok())
-    status = fetchOutputs(entry, host, context);
+  const bool hostReads = host.taps || (host.out_rows && !logitsOnDevice);
+  if (status.ok() && moreFollows && !hostReads)
+    status = stream->mark(std::exchange(turn, turn ^ 1));
+  else if (status.ok())
+    status = fetchOutputs(entry, host, context, logitsOnDevice);
+  if (status.ok() && moreFollows && !hostReads)
+    return {};
   // After an error too: nothing that has been started may outlive the call.
-  Status waited = stream->synchronize();
+  Status waited = finish();
   return status.ok() ? waited : status;
 }
 

@@ -178,6 +178,10 @@ Status Module::bindTable(const pith_exec_table *table, const std::string &what) 
                      what.c_str(), quoteName(entry.name).c_str(), found->kind, kind);
     codes.push_back(found);
   }
+  for (uint32_t i = 0; kernelTable && stepEntry() && i < table->entry_count; ++i)
+    if (const pith_exec_entry &entry = table->entries[i];
+        entry.kind == PITH_EXEC_SAMPLE && entry.prepare && entry.run)
+      sampling = &entry;
   return {};
 }
 

@@ -43,6 +43,8 @@ public:
     return facts.conditionEntry < 0 ? nullptr : &facts.entries[facts.conditionEntry];
   }
   const pith_exec_entry &code(size_t entry) const { return *codes[entry]; }
+  /// What draws tokens on the device from logits of the step; null where there is none.
+  const pith_exec_entry *sampleCode() const { return sampling; }
   Status findEntry(const std::string &name, size_t &index) const;
   bool supports(pith_capability capability, const char **reason) const;
 
@@ -65,6 +67,7 @@ private:
   std::string text;
   Manifest facts;
   std::vector<const pith_exec_entry *> codes; // by index of the manifest's entry
+  const pith_exec_entry *sampling = nullptr;
   const pith_exec_table *kernelTable = nullptr;
   bool isFileMapped = false; // the weights can be read from the file again
   mutable std::mutex placeMutex;

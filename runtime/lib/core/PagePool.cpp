@@ -7,6 +7,9 @@
 #include "PagePool.h"
 #include "../device/Device.h"
 
+#include <algorithm>
+#include <cstring>
+
 namespace pith::runtime {
 
 namespace {
@@ -77,11 +80,21 @@ Status PagePool::takeRaw(uint32_t index, bool clear, Page *&page) {
   return {};
 }
 
+/// Under a limit nothing may lie idle in blocks that pages of another kind could need.
+uint64_t PagePool::roomForBlock() const {
+  if (!limit)
+    return UINT64_MAX;
+  const auto isUsed = [](const Kind &kind) { return kind.bytes > 0; };
+  return std::count_if(kinds.begin(), kinds.end(), isUsed) == 1 ? limit - mapped : 0;
+}
+
 Status PagePool::makePage(uint32_t index, bool clear) {
   Kind &kind = kinds[index];
   auto made = std::make_unique<Page>();
   made->kind = index;
   made->place.tokens = std::make_unique<int32_t[]>(kind.tokens);
+  if (blocks)
+    blocks->allow(roomForBlock());
   if (source)
     PITH_TRY(Mapping::take(*source, kind.bytes, "a cache page", made->memory));
   else
@@ -206,6 +219,7 @@ PagePool::Counts PagePool::counts() const {
   counts.recycled = recycled;
   counts.copied = copied;
   counts.evicted = evicted;
+  counts.bytesFree = blocks ? blocks->idleBytes() : 0;
   const uint64_t now = PrefixCache::now();
   for (const Kind &kind : kinds)
     for (const std::unique_ptr<Page> &page : kind.pages) {

@@ -8,6 +8,7 @@
 #define PITH_RUNTIME_CORE_PAGEPOOL_H
 
 #include "File.h"
+#include "PageBlocks.h"
 #include "PrefixCache.h"
 
 #include <memory>
@@ -35,9 +36,12 @@ struct Page {
 class PagePool {
 public:
   explicit PagePool(uint64_t limitBytes) : limit(limitBytes) {}
-  /// Pages come from the source, and the stream clears and copies them. Before the first page.
-  void useDevice(MemorySource &memory, device::Stream &with) {
-    source = &memory;
+  /// Pages come from the source, alone or several at once, and the stream clears and copies them. Before the
+  /// first page.
+  void useDevice(MemorySource &memory, device::Stream &with, bool inBlocks) {
+    if (inBlocks)
+      blocks = std::make_unique<PageBlocks>(memory);
+    source = inBlocks ? blocks.get() : &memory;
     stream = &with;
   }
 
@@ -84,8 +88,10 @@ private:
   bool evict(const uint32_t *kind);
   bool makeRoom(uint64_t bytes);
   void trimKind(Kind &kind, uint64_t enoughBytes);
+  uint64_t roomForBlock() const;
 
   const uint64_t limit;
+  std::unique_ptr<PageBlocks> blocks; // or null; outlives the pages
   MemorySource *source = nullptr;   // null: the system
   device::Stream *stream = nullptr; // with a source
   uint64_t mapped = 0;

@@ -18,13 +18,21 @@ namespace pith::runtime {
 class Module;
 class Session;
 
-/// Buffers that grow to the largest result and are filled again and again.
+/// Buffers that grow to the largest result and are filled again and again. Where a step ran on a device, its
+/// logits stay there, in memory of the result's own, until somebody reads them: then the row comes to the
+/// same place of `logits`.
 class Result {
 public:
+  /// Logits of more than this come to the host at once instead of staying on the device: the rows of all
+  /// tokens of a long text can be more than the device has.
+  static constexpr size_t maxDeviceBytes = size_t(64) << 20;
+
   struct Row {
-    const float *logits = nullptr;
+    size_t first = 0; ///< of the result's floats
     uint32_t vocab = 0;
+    uint32_t module = 0;       ///< index in the session
     uint64_t nextPosition = 0; ///< the position that the predicted token has
+    bool here = true;          ///< in the host's memory
   };
   struct Lane {
     size_t firstRow = 0, rowCount = 0;
@@ -40,8 +48,16 @@ public:
     Buffer data;
   };
 
+  /// The row on the host, if it is `here`, and where the step left it on the device, if it did.
+  float *hostRow(const Row &row) const { return reinterpret_cast<float *>(logits.data()) + row.first; }
+  float *deviceRow(const Row &row) const {
+    return reinterpret_cast<float *>(deviceLogits.data()) + row.first;
+  }
+
   void clear() {
     rows.clear();
+    floats = 0;
+    onDevice = false;
     lanes.clear();
     scores.clear();
     taps.clear();
@@ -54,7 +70,9 @@ public:
   std::vector<float> scores;
   std::vector<Tap> taps;
   std::vector<float> tapValues;
-  Buffer logits;
+  size_t floats = 0;     ///< of all rows
+  bool onDevice = false; ///< the step has left them in deviceLogits
+  Buffer logits, deviceLogits;
   std::vector<Output> outputs; ///< the first outputCount are valid
   size_t outputCount = 0;
   std::shared_ptr<const Module> module; ///< owns the ports' names
@@ -71,7 +89,8 @@ RowFacts examineRow(const float *logits, size_t vocab);
 
 struct pith_result {
   std::shared_ptr<pith::runtime::Session> session;
-  pith::runtime::Result result;
+  /// Reading a row may bring it to the host, which nobody can tell from outside.
+  mutable pith::runtime::Result result;
 };
 
 #endif // PITH_RUNTIME_CORE_RESULT_H

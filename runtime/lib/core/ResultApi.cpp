@@ -8,6 +8,7 @@
 #include "Session.h"
 
 #include <cmath>
+#include <mutex>
 
 using namespace pith::runtime;
 
@@ -19,6 +20,18 @@ Status findRow(const pith_result *result, size_t index, const Result::Row *&row)
   if (index >= rows.size())
     return failure(PITH_ERROR_ARGUMENT, "row %zu, the result has %zu", index, rows.size());
   row = &rows[index];
+  return {};
+}
+
+/// The same, with its logits on the host.
+Status readRow(const pith_result *result, size_t index, const Result::Row *&row, const float *&logits) {
+  PITH_TRY(findRow(result, index, row));
+  if (!row->here) {
+    const std::lock_guard<std::mutex> lock(result->session->mutex); // its stream brings them
+    const auto number = uint32_t(index);
+    PITH_TRY(result->session->bring(result->result, &number, 1));
+  }
+  logits = result->result.hostRow(*row);
   return {};
 }
 
@@ -52,7 +65,7 @@ pith_status pith_result_new(pith_session *session, pith_result **result, pith_er
     PITH_REQUIRE(result);
     auto made = std::make_unique<pith_result>();
     made->session = session->session;
-    made->result.logits = session->session->makeBuffer();
+    made->session->equip(made->result);
     *result = made.release();
     return {};
   });
@@ -71,13 +84,17 @@ size_t pith_result_lane_rows(const pith_result *result, size_t lane, size_t *fir
 }
 
 const float *pith_result_logits(const pith_result *result, size_t row) {
-  return result && row < result->result.rows.size() ? result->result.rows[row].logits : nullptr;
+  const float *logits = nullptr;
+  const Result::Row *found = nullptr;
+  (void)guarded(nullptr, [&] { return readRow(result, row, found, logits); });
+  return logits;
 }
 
 pith_status pith_result_logits_for(const pith_result *result, size_t row, const int32_t *tokens, size_t count,
                                    float *logits, pith_error *error) {
   return guarded(error, [&]() -> Status {
     const Result::Row *found = nullptr;
+    const float *all = nullptr;
     PITH_TRY(findRow(result, row, found));
     if (count) {
       PITH_REQUIRE(tokens);
@@ -85,8 +102,9 @@ pith_status pith_result_logits_for(const pith_result *result, size_t row, const 
     }
     for (size_t i = 0; i < count; ++i)
       PITH_TRY(checkToken(*found, tokens[i]));
+    PITH_TRY(readRow(result, row, found, all));
     for (size_t i = 0; i < count; ++i)
-      logits[i] = found->logits[tokens[i]];
+      logits[i] = all[tokens[i]];
     return {};
   });
 }
@@ -99,7 +117,8 @@ pith_status pith_result_top_k(const pith_result *result, size_t row, size_t k, i
     PITH_REQUIRE(tokens);
     if (!k || k > found->vocab)
       return failure(PITH_ERROR_ARGUMENT, "the %zu most likely of %u tokens", k, found->vocab);
-    const float *logits = found->logits;
+    const float *logits = nullptr;
+    PITH_TRY(readRow(result, row, found, logits));
     const auto likelier = [logits](int32_t a, int32_t b) {
       return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
     };
@@ -132,7 +151,9 @@ pith_status pith_result_logprob(const pith_result *result, size_t row, int32_t t
     PITH_TRY(findRow(result, row, found));
     PITH_REQUIRE(logprob);
     PITH_TRY(checkToken(*found, token));
-    *logprob = float(found->logits[token] - examineRow(found->logits, found->vocab).logSum);
+    const float *logits = nullptr;
+    PITH_TRY(readRow(result, row, found, logits));
+    *logprob = float(logits[token] - examineRow(logits, found->vocab).logSum);
     return {};
   });
 }
@@ -143,7 +164,8 @@ pith_status pith_result_confidence(const pith_result *result, size_t row, pith_c
     const Result::Row *found = nullptr;
     PITH_TRY(findRow(result, row, found));
     PITH_REQUIRE(confidence);
-    const float *logits = found->logits;
+    const float *logits = nullptr;
+    PITH_TRY(readRow(result, row, found, logits));
     const RowFacts facts = examineRow(logits, found->vocab);
     double entropy = 0;
     for (uint32_t i = 0; i < found->vocab; ++i) {

@@ -265,9 +265,10 @@ SampleStatus Sampler::filter(const SamplerOptions &options, size_t vocabulary, D
     });
     normalise();
   }
-  // nth_element leaves an order that belongs to the library's algorithm; the draw must not see it.
-  if (options.topK > 0 && options.topP == 1 && options.typicalP == 1)
-    std::sort(candidates.begin(), candidates.end(), likelier);
+  // The filters leave orders of their own; a draw goes by the token, as it does on devices.
+  if (options.topK > 0 || options.topP < 1 || options.typicalP < 1)
+    std::sort(candidates.begin(), candidates.end(),
+              [](const Candidate &a, const Candidate &b) { return a.token < b.token; });
   result = {candidates.data(), candidates.size()};
   return SampleStatus::Ok;
 }

@@ -17,7 +17,7 @@
 //   6. top-p                  the shortest prefix, by falling probability, whose sum reaches p
 //   7. min-p                  probability >= min_p * the largest probability
 //   8. typical-p              the shortest prefix, by rising |-log p - entropy|, whose sum reaches typical_p
-//   9. draw                   by inverse transform from randomUniform(key)
+//   9. draw                   the first token, by number, at which the sum passes randomUniform(key)
 //
 // Probabilities are renormalised after each of the steps 5 to 8, and at least one token always stays.
 // A result depends on the row, the options, the recent tokens and the key, and on nothing else.
@@ -50,6 +50,12 @@ struct SamplerOptions {
   float presencePenalty = 0.0f;
   const LogitBias *bias = nullptr; ///< biasCount entries, not owned; a token may appear more than once
   size_t biasCount = 0;
+
+  /// Only what the steps 4 to 7 need.
+  bool isPlain() const {
+    return typicalP == 1 && repetitionPenalty == 1 && frequencyPenalty == 0 && presencePenalty == 0 &&
+           !biasCount;
+  }
 };
 
 /// The tokens the penalties look at; not owned.
@@ -99,8 +105,8 @@ public:
   SampleStatus sample(const float *logits, size_t vocabulary, const SamplerOptions &options,
                       RecentTokens recent, const RandomKey &key, Sample &result);
 
-  /// The steps 1 to 8: what `sample` would draw from. Greedy gives one candidate of probability 1. The
-  /// order of the candidates is a function of the inputs, but is not promised to be sorted.
+  /// The steps 1 to 8: what `sample` would draw from, by rising token. Greedy gives one candidate of
+  /// probability 1.
   SampleStatus distribution(const float *logits, size_t vocabulary, const SamplerOptions &options,
                             RecentTokens recent, Distribution &result);
 

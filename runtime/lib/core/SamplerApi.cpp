@@ -4,12 +4,17 @@
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------------------===//
+#include "DeviceSession.h"
+#include "Module.h"
 #include "Result.h"
 #include "Sampler.h"
 #include "Session.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <mutex>
+#include <vector>
 
 using namespace pith::runtime;
 
@@ -24,6 +29,12 @@ struct pith_sampler {
   void *maskContext = nullptr;
   std::vector<float> masked;
   std::vector<int32_t> history;
+  std::vector<pith_draw> wanted;
+  std::vector<int32_t> drawn; // for each of them
+  std::vector<uint32_t> rows;
+  std::vector<pith_exec_draw> draws; // what a device draws at once, from where, and its answer
+  std::vector<const float *> hostRows;
+  std::vector<int32_t> tokens;
 
   bool readsHistory() const {
     return mask || options.repetitionPenalty != 1 || options.frequencyPenalty != 0 ||
@@ -101,11 +112,11 @@ Status draw(pith_sampler &sampler, const float *logits, size_t vocab, const int3
   return {};
 }
 
-Status drawRow(pith_sampler &sampler, const Result &result, const pith_draw &wanted, size_t index,
-               int32_t &token) {
-  if (wanted.row >= result.rows.size())
-    return failure(PITH_ERROR_ARGUMENT, "draw %zu: row %u, the result has %zu", index, wanted.row,
-                   result.rows.size());
+uint64_t positionOf(const Result &result, const pith_draw &wanted) {
+  return wanted.position ? wanted.position : result.rows[wanted.row].nextPosition;
+}
+
+Status drawRow(pith_sampler &sampler, const Result &result, const pith_draw &wanted, int32_t &token) {
   const Result::Row &row = result.rows[wanted.row];
   const int32_t *history = wanted.history;
   size_t count = history ? wanted.history_count : 0;
@@ -119,10 +130,95 @@ Status drawRow(pith_sampler &sampler, const Result &result, const pith_draw &wan
     history = sampler.history.data();
     count = sampler.history.size();
   }
-  const uint64_t position = wanted.position ? wanted.position : row.nextPosition;
-  const Status status = draw(sampler, row.logits, row.vocab, history, count, wanted.branch, position, token);
-  if (!status.ok())
-    return failure(status.code(), "draw %zu: %s", index, status.message().c_str());
+  return draw(sampler, result.hostRow(row), row.vocab, history, count, wanted.branch,
+              positionOf(result, wanted), token);
+}
+
+Status sampleOnHost(pith_sampler &sampler, const pith_result &result) {
+  const std::vector<pith_draw> &wanted = sampler.wanted;
+  const std::vector<Result::Row> &rows = result.result.rows;
+  const auto away = [&](const pith_draw &draw) { return !rows[draw.row].here; };
+  if (std::any_of(wanted.begin(), wanted.end(), away)) {
+    sampler.rows.clear();
+    for (const pith_draw &draw : wanted)
+      sampler.rows.push_back(draw.row);
+    const std::lock_guard<std::mutex> lock(result.session->mutex); // its stream brings them
+    PITH_TRY(result.session->bring(result.result, sampler.rows.data(), sampler.rows.size()));
+  }
+  for (size_t i = 0; i < wanted.size(); ++i)
+    if (const Status status = drawRow(sampler, result.result, wanted[i], sampler.drawn[i]); !status.ok())
+      return failure(status.code(), "draw %zu: %s", i, status.message().c_str());
+  return {};
+}
+
+/// Of the draws [begin, end), whose rows are of one module.
+Status sampleOnDevice(pith_sampler &sampler, const pith_result &result, size_t begin, size_t end) {
+  Session &session = *result.session;
+  const std::vector<Result::Row> &rows = result.result.rows;
+  const auto rowOf = [&](size_t i) -> const Result::Row & { return rows[sampler.wanted[i].row]; };
+  const bool there = result.result.onDevice;
+  const Result::Row *base = &rowOf(begin); // the first of them
+  for (size_t i = begin; i < end; ++i)
+    base = rowOf(i).first < base->first ? &rowOf(i) : base;
+  sampler.draws.clear();
+  sampler.hostRows.clear();
+  for (size_t i = begin; i < end; ++i) {
+    RandomKey key;
+    key.seed = sampler.seed;
+    key.branch = sampler.wanted[i].branch;
+    key.position = positionOf(result.result, sampler.wanted[i]);
+    const size_t place = there ? (rowOf(i).first - base->first) / base->vocab : i - begin;
+    sampler.draws.push_back({uint32_t(place), sampler.options.temperature, sampler.options.topK,
+                             sampler.options.topP, sampler.options.minP, float(randomUniform(key))});
+    if (!there)
+      sampler.hostRows.push_back(result.result.hostRow(rowOf(i)));
+  }
+  const float *logits = there ? result.result.deviceRow(*base) : nullptr;
+  if (!there)
+    PITH_TRY(session.device->uploadRows(sampler.hostRows, base->vocab, logits));
+  PITH_TRY(session.device->sample(base->module, *session.modules[base->module]->sampleCode(), logits,
+                                  sampler.options.temperature == 0, sampler.draws, sampler.tokens));
+  for (size_t i = begin; i < end; ++i) {
+    const int32_t token = sampler.tokens[i - begin];
+    if (token < 0 || uint32_t(token) >= base->vocab)
+      return failure(PITH_ERROR_EXECUTION, "draw %zu: sampling: %s", i,
+                     describe(token == PITH_EXEC_NOTHING_ALLOWED ? SampleStatus::NothingAllowed
+                                                                 : SampleStatus::NotANumber));
+    sampler.drawn[i] = token;
+  }
+  return {};
+}
+
+/// Whether the device draws all of them: by the law that it draws one of them by, whatever else is drawn.
+bool isForDevice(const pith_sampler &sampler, const pith_result &result) {
+  if (!result.session->device || !sampler.options.isPlain() || sampler.mask)
+    return false;
+  const auto drawable = [&](const pith_draw &draw) {
+    return result.session->modules[result.result.rows[draw.row].module]->sampleCode() != nullptr;
+  };
+  return std::all_of(sampler.wanted.begin(), sampler.wanted.end(), drawable);
+}
+
+Status sample(pith_sampler &sampler, const pith_result &result) {
+  const std::vector<pith_draw> &wanted = sampler.wanted;
+  const std::vector<Result::Row> &rows = result.result.rows;
+  for (size_t i = 0; i < wanted.size(); ++i)
+    if (wanted[i].row >= rows.size())
+      return failure(PITH_ERROR_ARGUMENT, "draw %zu: row %u, the result has %zu", i, wanted[i].row,
+                     rows.size());
+  sampler.drawn.resize(wanted.size());
+  if (!isForDevice(sampler, result))
+    return sampleOnHost(sampler, result);
+  const std::lock_guard<std::mutex> lock(result.session->mutex);
+  for (size_t begin = 0, end = 0; begin < wanted.size(); begin = end) {
+    const Result::Row &first = rows[wanted[begin].row];
+    const size_t most = result.result.onDevice
+                            ? wanted.size()
+                            : std::max<size_t>(1, Result::maxDeviceBytes / (first.vocab * sizeof(float)));
+    while (end < wanted.size() && end - begin < most && rows[wanted[end].row].module == first.module)
+      ++end;
+    PITH_TRY(sampleOnDevice(sampler, result, begin, end));
+  }
   return {};
 }
 
@@ -153,18 +249,14 @@ pith_status pith_sample(pith_sampler *sampler, const pith_result *result, const 
       return {};
     PITH_REQUIRE(draws);
     PITH_REQUIRE(tokens);
-    std::vector<int32_t> drawn(count > 1 ? count : 0); // all or nothing
-    int32_t single = 0;
+    sampler->wanted.resize(count);
     for (size_t i = 0; i < count; ++i) {
       const auto *bytes = reinterpret_cast<const unsigned char *>(draws) + i * draws->struct_size;
-      pith_draw value;
-      PITH_TRY(readStruct(reinterpret_cast<const pith_draw *>(bytes), "draw", value, draws->struct_size));
-      PITH_TRY(drawRow(*sampler, result->result, value, i, count > 1 ? drawn[i] : single));
+      PITH_TRY(readStruct(reinterpret_cast<const pith_draw *>(bytes), "draw", sampler->wanted[i],
+                          draws->struct_size));
     }
-    if (count == 1)
-      tokens[0] = single;
-    else
-      std::copy(drawn.begin(), drawn.end(), tokens);
+    PITH_TRY(sample(*sampler, *result));
+    std::copy(sampler->drawn.begin(), sampler->drawn.end(), tokens); // all or nothing
     return {};
   });
 }

@@ -83,9 +83,10 @@ Status Session::create(std::vector<std::shared_ptr<const Module>> modules,
   PITH_TRY(
       DeviceSession::create(modules, options.device ? options.device : "", session->team, session->device));
   if (session->device)
-    session->pool.useDevice(session->device->chip().memory(), session->device->queue());
+    session->pool.useDevice(session->device->chip().memory(), session->device->queue(),
+                            !session->device->chip().watchesBounds());
   session->stepRun = std::make_unique<StepRun>(*session);
-  session->scoreResult.logits = session->makeBuffer();
+  session->equip(session->scoreResult);
   for (const std::shared_ptr<const Module> &module : modules)
     session->pool.addKind(module->manifest().state.pageBytes, module->manifest().state.pageTokens);
   for (const std::shared_ptr<const Module> &module : modules)
@@ -126,6 +127,29 @@ void Session::deviceMemory(uint64_t &free, uint64_t &total) const {
 }
 
 Buffer Session::makeBuffer() const { return device ? Buffer(device->chip().pinned()) : Buffer(); }
+
+void Session::equip(Result &result) const {
+  result.logits = makeBuffer();
+  if (device)
+    result.deviceLogits = Buffer(device->chip().memory());
+}
+
+Status Session::bring(Result &result, const uint32_t *rows, size_t count) {
+  device::Stream *stream = nullptr;
+  for (size_t i = 0; i < count; ++i) {
+    const Result::Row &row = result.rows[rows[i]];
+    if (row.here)
+      continue;
+    PITH_TRY(result.logits.reserve(result.floats * sizeof(float), "logits"));
+    stream = &device->queue();
+    PITH_TRY(stream->download(result.hostRow(row), result.deviceRow(row), row.vocab * sizeof(float)));
+  }
+  if (stream)
+    PITH_TRY(stream->synchronize());
+  for (size_t i = 0; i < count; ++i)
+    result.rows[rows[i]].here = true;
+  return {};
+}
 
 Status Session::readPage(const Page &page, uint64_t bytes, Buffer &copy, const uint8_t *&data) {
   data = page.memory.data();
@@ -175,7 +199,7 @@ Status Session::prepareCode(const pith_exec_entry &code, pith_exec_context &cont
   return {};
 }
 
-Status Session::runEntry(size_t module, size_t entry, pith_exec_context &context) {
+Status Session::runEntry(size_t module, size_t entry, pith_exec_context &context, EntryUse use) {
   const pith_exec_entry &code = modules[module]->code(entry);
   if (!device) {
     PITH_TRY(prepareCode(code, context, nullptr));
@@ -184,9 +208,19 @@ Status Session::runEntry(size_t module, size_t entry, pith_exec_context &context
   context.struct_size = sizeof context;
   context.flags = deterministic ? uint32_t(PITH_EXEC_DETERMINISTIC) : 0;
   const uint64_t begin = nanoseconds();
-  Status status = device->step(module, modules[module]->manifest().entries[entry], code, context);
+  Status status = device->step(module, modules[module]->manifest().entries[entry], code, context,
+                               use.logitsOnDevice, use.moreFollows);
   stats.code_nanoseconds += nanoseconds() - begin;
   stats.chunks += status.ok();
+  return status;
+}
+
+Status Session::finish() {
+  if (!device)
+    return {};
+  const uint64_t begin = nanoseconds();
+  Status status = device->finish();
+  stats.code_nanoseconds += nanoseconds() - begin;
   return status;
 }
 

@@ -44,6 +44,11 @@ struct StepRequest {
   void *progressContext = nullptr;
 };
 
+/// How an entry is run on a device. Where more follows it may go on until `finish`, which must be called.
+struct EntryUse {
+  bool logitsOnDevice = false, moreFollows = false;
+};
+
 class DataRun;
 class DeviceSession;
 class StepRun;
@@ -84,6 +89,10 @@ public:
   void deviceMemory(uint64_t &free, uint64_t &total) const;
   /// Memory of the host that results come to.
   Buffer makeBuffer() const;
+  /// Gives a result its memory.
+  void equip(Result &result) const;
+  /// Brings rows of a result to the host.
+  Status bring(Result &result, const uint32_t *rows, size_t count);
   /// A page where the host can read it: the page itself, or `copy`.
   Status readPage(const Page &page, uint64_t bytes, Buffer &copy, const uint8_t *&data);
   /// Where the host can write what is to go to the page: the page itself, or `copy`. `writePage` brings it
@@ -102,8 +111,10 @@ private:
   bool cancelled() const { return state.load(std::memory_order_relaxed) == Cancelled; }
   Status runCondition(Condition &target, size_t module, const float *rows, size_t count);
   Status runInvoke(size_t module, size_t entry, const std::vector<pith_tensor> &inputs, Result &result);
-  /// Runs an entry of kind STEP or CONDITION, whose data are on the host but for the pages.
-  Status runEntry(size_t module, size_t entry, pith_exec_context &context);
+  /// Runs an entry of kind STEP or CONDITION, whose data are on the host but for the pages (and the logits,
+  /// if so).
+  Status runEntry(size_t module, size_t entry, pith_exec_context &context, EntryUse use = {});
+  Status finish();
   /// Asks the code for its workspace and runs it on the team.
   Status prepareCode(const pith_exec_entry &code, pith_exec_context &context, int64_t *outputDims,
                      DataRun *data = nullptr);

@@ -108,12 +108,16 @@ Status StepRun::layOut(Result *result) {
                      tapCount);
     return {};
   }
-  PITH_TRY(result->logits.reserve(floats * sizeof(float), "logits"));
+  logitsOnDevice = session.device && floats && !scores && floats * sizeof(float) <= Result::maxDeviceBytes;
+  PITH_TRY(
+      (logitsOnDevice ? result->deviceLogits : result->logits).reserve(floats * sizeof(float), "logits"));
+  result->floats = floats;
+  result->onDevice = logitsOnDevice;
   result->rows.resize(rows);
   result->scores.resize(scores);
   result->lanes.resize(lanes.size());
   // Module by module, the order in which the rows are computed.
-  const float *next = reinterpret_cast<const float *>(result->logits.data());
+  size_t next = 0;
   for (size_t module = 0; module < session.modules.size(); ++module)
     for (size_t i = 0; i < lanes.size(); ++i) {
       const Lane &lane = lanes[i];
@@ -126,7 +130,7 @@ Status StepRun::layOut(Result *result) {
         const size_t row = lane.request->rows == PITH_ROWS_LIST  ? lane.request->rowList[j]
                            : lane.request->rows == PITH_ROWS_ALL ? j
                                                                  : lane.request->count - 1;
-        result->rows[lane.row + j] = {next, width, lane.past + row + 1};
+        result->rows[lane.row + j] = {next, width, uint32_t(module), lane.past + row + 1, !logitsOnDevice};
       }
     }
   return {};
@@ -144,8 +148,12 @@ Status StepRun::run(const StepRequest &request, Result *result) {
   taps.begin(request.lanes, result);
   Transaction transaction(request.lanes);
   PITH_TRY(transaction.prepareAll());
-  for (size_t module = 0; module < session.modules.size(); ++module)
-    PITH_TRY(runModule(module, request, result));
+  Status status;
+  for (size_t module = 0; status.ok() && module < session.modules.size(); ++module)
+    status = runModule(module, request, result);
+  Status waited = session.finish(); // after an error too: nothing may write to pages that are given back
+  PITH_TRY(status);
+  PITH_TRY(waited);
   taps.end();
   transaction.commit();
   return {};
@@ -170,7 +178,7 @@ Status StepRun::runModule(size_t module, const StepRequest &request, Result *res
       return {};
     if (session.cancelled())
       return failure(PITH_ERROR_CANCELLED, "cancelled after %zu of %zu rows", rowsDone, rowsTotal);
-    PITH_TRY(runChunk(module));
+    PITH_TRY(runChunk(module, request.progress || rowsDone + tokens.size() == rowsTotal));
     rowsDone += tokens.size();
     if (request.progress && request.progress(request.progressContext, rowsDone, rowsTotal) != 0)
       return failure(PITH_ERROR_CANCELLED, "cancelled by the progress callback after %zu of %zu rows",
@@ -220,8 +228,10 @@ void StepRun::gatherRow(Lane &lane, size_t index, Result *result) {
   if (wanted || scored) {
     outRowIndex.push_back(int32_t(tokens.size()));
     OutRow row = {nullptr, nullptr, nullptr, 0};
-    if (wanted)
-      row.to = const_cast<float *>(result->rows[lane.row++].logits);
+    if (wanted) {
+      const Result::Row &place = result->rows[lane.row++];
+      row.to = logitsOnDevice ? result->deviceRow(place) : result->hostRow(place);
+    }
     if (scored) {
       row.score = &result->scores[lane.score++];
       row.token = request.tokens[index + 1];
@@ -240,7 +250,7 @@ void StepRun::gatherRow(Lane &lane, size_t index, Result *result) {
   positions.push_back(int32_t(lane.past + index));
 }
 
-Status StepRun::runChunk(size_t index) {
+Status StepRun::runChunk(size_t index, bool waits) {
   const Module &module = *session.modules[index];
   pith_exec_context context{};
   context.weights = module.weights();
@@ -263,7 +273,10 @@ Status StepRun::runChunk(size_t index) {
     context.embedding_rows = embeddingRows.data();
   }
   PITH_TRY(taps.bind(module.stepEntry()->taps, context));
-  PITH_TRY(session.runEntry(index, size_t(module.manifest().stepEntry), context));
+  EntryUse use;
+  use.logitsOnDevice = logitsOnDevice;
+  use.moreFollows = !waits;
+  PITH_TRY(session.runEntry(index, size_t(module.manifest().stepEntry), context, use));
   session.stats.rows += tokens.size();
   taps.reduce();
   if (!scoring)

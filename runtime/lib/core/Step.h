@@ -13,6 +13,9 @@
 // of the result, and the code writes them to their place. Scored rows go through a scratch buffer: their
 // logits are reduced to one number each and dropped.
 //
+// On a device the logits of wanted rows stay there, unless there are scores too or very many rows. What a
+// chunk computes on the host with is waited for; else the next chunk is given to the device meanwhile.
+//
 //===----------------------------------------------------------------------------------===//
 #ifndef PITH_RUNTIME_CORE_STEP_H
 #define PITH_RUNTIME_CORE_STEP_H
@@ -57,7 +60,7 @@ private:
   Status runModule(size_t module, const StepRequest &request, Result *result);
   void gather(size_t module, size_t maxRows, Result *result);
   void gatherRow(Lane &lane, size_t index, Result *result);
-  Status runChunk(size_t module);
+  Status runChunk(size_t module, bool waits);
   static void reduce(void *self, uint32_t thread);
 
   Session &session;
@@ -73,6 +76,7 @@ private:
   std::vector<const float *> embeddingRows; // by row; empty when all are tokens
   TapRun taps;
   bool scoring = false;
+  bool logitsOnDevice = false; // all of the step's
   size_t vocab = 0;
   Buffer scratch;
 };

@@ -74,6 +74,10 @@ public:
                         void *const *arguments) = 0;
   /// Waits until everything is done.
   virtual Status synchronize() = 0;
+  /// Puts mark 0 or 1 behind what the stream has been given so far; `await` waits until it is reached, if it
+  /// is set.
+  virtual Status mark(unsigned number) = 0;
+  virtual Status await(unsigned number) = 0;
 
   /// From here on launches are recorded, not run. Nothing but `launch` may be called until the recording
   /// ends.

@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace pith::runtime::device {
 namespace {
@@ -46,8 +47,8 @@ Status DriverStream::open() {
   constexpr unsigned nonBlocking = 1, withoutTiming = 2; // both drivers' numbers
   const DriverDevice::Current current(owner);
   PITH_TRY(owner.check(call.streamCreate(&stream, nonBlocking), "making a stream"));
-  for (Staging &buffer : staging)
-    PITH_TRY(owner.check(call.eventCreate(&buffer.event, withoutTiming), "making an event"));
+  for (Handle *event : {&staging[0].event, &staging[1].event, &marks[0].event, &marks[1].event})
+    PITH_TRY(owner.check(call.eventCreate(event, withoutTiming), "making an event"));
   return {};
 }
 
@@ -55,9 +56,9 @@ DriverStream::~DriverStream() {
   const DriverDevice::Current current(owner);
   if (stream)
     (void)call.streamSynchronize(stream);
-  for (Staging &buffer : staging)
-    if (buffer.event)
-      (void)call.eventDestroy(buffer.event);
+  for (Handle event : {staging[0].event, staging[1].event, marks[0].event, marks[1].event})
+    if (event)
+      (void)call.eventDestroy(event);
   if (stream)
     (void)call.streamDestroy(stream);
 }
@@ -140,7 +141,24 @@ Status DriverStream::synchronize() {
   const DriverResult result = call.streamSynchronize(stream);
   const Status status = result ? owner.error(result, running.describe()) : Status();
   running = KernelSpan();
+  marks[0].set = marks[1].set = false;
   return status;
+}
+
+Status DriverStream::mark(unsigned number) {
+  const DriverDevice::Current current(owner);
+  PITH_TRY(owner.check(call.eventRecord(marks[number].event, stream), "marking the end of a chunk"));
+  marks[number].set = true;
+  return {};
+}
+
+Status DriverStream::await(unsigned number) {
+  if (!std::exchange(marks[number].set, false))
+    return {};
+  const DriverDevice::Current current(owner);
+  if (const DriverResult result = call.eventSynchronize(marks[number].event))
+    return owner.error(result, running.describe());
+  return {};
 }
 
 Status DriverStream::beginRecording() {

@@ -39,6 +39,8 @@ public:
   Status launch(const Kernels &kernels, uint32_t number, const uint32_t *grid,
                 void *const *arguments) override;
   Status synchronize() override;
+  Status mark(unsigned number) override;
+  Status await(unsigned number) override;
   Status beginRecording() override;
   Status endRecording(std::unique_ptr<Recording> &recording) override;
   Status replay(Recording &recording) override;
@@ -59,6 +61,11 @@ private:
   Handle stream = nullptr;
   Staging staging[2];
   unsigned next = 0; // staging buffer
+  struct Mark {
+    Handle event = nullptr;
+    bool set = false;
+  };
+  Mark marks[2];
   bool recording = false;
   KernelSpan running, recorded;
 };

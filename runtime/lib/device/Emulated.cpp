@@ -96,6 +96,8 @@ public:
   Status launch(const Kernels &kernels, uint32_t number, const uint32_t *grid,
                 void *const *arguments) override;
   Status synchronize() override { return {}; }
+  Status mark(unsigned) override { return {}; }
+  Status await(unsigned) override { return {}; }
   Status beginRecording() override {
     recording = std::make_unique<EmulatedRecording>();
     return {};

@@ -26,12 +26,37 @@ gpu.module @kernels {
 
 // -----
 
+// Of f64 too: series in f64, the rest of an error function in loops.
+// CHECK-LABEL: gpu.func @wide
+// CHECK-NOT: math.
+// CHECK-NOT: f32
+// CHECK: scf.for
+// CHECK-NOT: math.
+// CHECK: gpu.return
 gpu.module @kernels {
   gpu.func @wide(%p: !llvm.ptr<1>) kernel {
     %x = llvm.load %p : !llvm.ptr<1> -> f64
+    %error = math.erf %x : f64
+    %sine = math.sin %error : f64
+    %log = math.log1p %sine : f64
+    %power = math.expm1 %log : f64
+    %tangent = math.tan %power : f64
+    %base = math.powf %tangent, %x : f64
+    %arc = math.acos %base : f64
+    %two = math.log2 %arc : f64
+    llvm.store %two, %p : f64, !llvm.ptr<1>
+    gpu.return
+  }
+}
+
+// -----
+
+gpu.module @kernels {
+  gpu.func @none(%p: !llvm.ptr<1>) kernel {
+    %x = llvm.load %p : !llvm.ptr<1> -> f64
     // expected-error @+1 {{has no form in a kernel for 'f64'}}
-    %sine = math.sin %x : f64
-    llvm.store %sine, %p : f64, !llvm.ptr<1>
+    %root = math.cbrt %x : f64
+    llvm.store %root, %p : f64, !llvm.ptr<1>
     gpu.return
   }
 }

@@ -18,6 +18,8 @@
 #include "pith/Target/NVVM/Target.h"
 #include "pith/Target/ROCDL/Target.h"
 #include "gtest/gtest.h"
+#include <algorithm>
+#include <cctype>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -25,6 +27,7 @@
 #include <iostream>
 #include <map>
 #include <sstream>
+#include <string>
 
 using namespace mlir;
 using namespace pith::gpu;
@@ -49,6 +52,30 @@ Table readTable() {
       table[line.substr(0, split)] = line.substr(split + 2);
   }
   return table;
+}
+
+/// Registers and spills may differ by an eighth, or by 8: which of two independent operations of a kernel
+/// comes first is up to the compiler that this program was built with, where both are arguments of a call. No
+/// spills are no spills.
+testing::AssertionResult agree(const std::string &expected, const std::string &found) {
+  std::istringstream a(expected), b(found);
+  std::string wordA, wordB;
+  bool same = true;
+  while (same && (a >> wordA)) {
+    if (!(b >> wordB)) {
+      same = false;
+    } else if (std::isdigit(static_cast<unsigned char>(wordA[0])) && a.peek() != EOF) {
+      long x = std::atol(wordA.c_str()), y = std::atol(wordB.c_str()), far = std::labs(x - y);
+      std::string unit = expected.substr(size_t(a.tellg()));
+      same = unit == " bytes shared" ? far == 0 : (x == 0) == (y == 0) && far <= std::max(8L, x / 8);
+    } else {
+      same = wordA == wordB;
+    }
+  }
+  if (same && !expected.empty() && !(b >> wordB))
+    return testing::AssertionSuccess();
+  return testing::AssertionFailure() << "the table has \"" << expected << "\", found \"" << found
+                                     << "\"; if this is meant, run with PITH_WRITE_TABLE=1";
 }
 
 /// Another ptxas takes other registers: the table is that of one version.
@@ -136,7 +163,8 @@ TEST_P(Assemble, AllKernels) {
     EXPECT_FALSE(kernel.hot && spills) << use.str();
     std::string key = machine.chip.str() + " " + kernel.name;
     written[key] = use.str();
-    EXPECT_EQ(compare ? table[key] : use.str(), use.str()) << "if this is meant, run with PITH_WRITE_TABLE=1";
+    if (compare)
+      EXPECT_TRUE(agree(table[key], use.str()));
   }
   if (!write)
     return;

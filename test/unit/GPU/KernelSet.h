@@ -178,6 +178,42 @@ inline std::vector<NamedKernel> allKernels() {
   // On MFMA, masks of the window spill a few scalar registers.
   all.push_back({"attention-tile-32-8x64-exact",
                  [=](mlir::gpu::GPUModuleOp m) { getOrCreateAttention(m, rows); }, false});
+  // T5's: a bias by distance, and its encoder's output.
+  AttentionSpec biased = rows;
+  biased.parts = 1;
+  biased.window = 0;
+  biased.heads = biased.cache.kvHeads;
+  biased.bias = 128;
+  attention("attention-tile-8-8x64-bias", biased);
+  biased.tile = false;
+  attention("attention-8-8x64-bias", biased);
+  AttentionSpec condition = rows;
+  condition.parts = 1;
+  condition.window = 0;
+  condition.condition = true;
+  attention("attention-tile-32-8x64-condition", condition);
+  // Encoders': BERT with a mask, rounded and exactly; a vision transformer.
+  AttentionSpec tensors;
+  tensors.tensors = true;
+  tensors.causal = false;
+  tensors.cache = {Element::F32, 12, 64, 64, 0};
+  tensors.heads = 12;
+  tensors.scale = 0.125f;
+  attention("attention-tensors-12x64", tensors);
+  tensors.tile = true;
+  attention("attention-tensors-tile-12x64", tensors);
+  tensors.mask = Mask::Add;
+  attention("attention-tensors-tile-12x64-mask", tensors);
+  tensors.product = Element::BF16;
+  tensors.parts = 3;
+  // Three parts of everything: scalar registers spill on MFMA, and a few others of wide heads.
+  attention("attention-tensors-tile-12x64-mask-exact", tensors);
+  all.back().hot = false;
+  tensors.cache.headDim = tensors.cache.valueDim = 128;
+  tensors.mask = Mask::None;
+  tensors.causal = true;
+  attention("attention-tensors-tile-12x128-exact", tensors);
+  all.back().hot = false;
   AttentionSpec odd;
   odd.cache = {Element::F32, 2, 80, 20, 0};
   odd.heads = 6;

@@ -101,28 +101,6 @@ TEST_P(Rows, RopeEqualsReference) {
     }
 }
 
-TEST_P(Rows, ArgmaxTakesTheFirstOfEqual) {
-  for (int64_t n : {1, 100, 3000}) {
-    EmulatedSet set(GetParam());
-    size_t kernel = set.add([&](mlir::gpu::GPUModuleOp m) { return getOrCreateArgmax(m, n); });
-    ASSERT_EQ(set.compile(), "");
-    std::vector<float> x = randomFloats(size_t(4 * n), 1);
-    x[size_t(n + n / 2)] = x[size_t(n + n / 3)] = 2;
-    x[size_t(2 * n)] = NAN;
-    std::fill(x.begin() + 3 * n, x.end(), -INFINITY);
-    auto xs = set.emulated.buffer(x);
-    auto out = set.emulated.buffer<int32_t>(4);
-    ASSERT_EQ(set.launch(kernel, {xs, out}, {4}), "");
-    std::vector<int32_t> result = out.read();
-    EXPECT_EQ(result[0], std::max_element(x.begin(), x.begin() + n) - x.begin());
-    EXPECT_EQ(result[1], n / 3);
-    if (n > 1) {
-      EXPECT_EQ(result[2], std::max_element(x.begin() + 2 * n + 1, x.begin() + 3 * n) - x.begin() - 2 * n);
-    }
-    EXPECT_EQ(result[3], 0);
-  }
-}
-
 INSTANTIATE_TEST_SUITE_P(Chips, Rows, testing::ValuesIn(emulatedChips()),
                          [](const testing::TestParamInfo<std::string> &info) {
                            return info.param.substr(info.param.find(':') + 1);

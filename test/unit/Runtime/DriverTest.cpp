@@ -9,6 +9,7 @@
 #include "device/Device.h"
 
 #include <atomic>
+#include <vector>
 
 using namespace pith::test;
 namespace device = pith::runtime::device;
@@ -16,6 +17,8 @@ namespace device = pith::runtime::device;
 extern std::atomic<size_t> heapAllocations; // AllocationCount.cpp
 
 namespace {
+
+constexpr uint64_t testPageBytesOnGpu = 128;
 
 INSTANTIATE_TEST_SUITE_P(Kinds, DriverTest, ::testing::Values("cuda", "hip"));
 
@@ -32,12 +35,10 @@ TEST_P(DriverTest, DecodingIsOneLaunchAndTwoCopies) {
   for (int i = 0; i < 40; ++i)
     ASSERT_EQ(scene.step(one), PITH_OK);
   EXPECT_EQ(heapAllocations, heap);
-  scene.expectRight();
   EXPECT_EQ(fake.graphLaunches - before.graphLaunches, 40u);
   EXPECT_EQ(fake.copiesIn - before.copiesIn, 40u);
-  EXPECT_EQ(fake.copiesOut - before.copiesOut, 40u);
+  EXPECT_EQ(fake.copiesOut, before.copiesOut); // nobody has asked
   EXPECT_EQ(fake.synchronizations - before.synchronizations, 40u);
-  EXPECT_EQ(fake.bytesOut - before.bytesOut, 40u * FAKE_VOCAB * sizeof(float));
   EXPECT_LT(fake.bytesIn - before.bytesIn, 40u * 1024);
   EXPECT_EQ(fake.launches, before.launches);
   EXPECT_EQ(fake.captures, before.captures);
@@ -46,6 +47,111 @@ TEST_P(DriverTest, DecodingIsOneLaunchAndTwoCopies) {
   EXPECT_EQ(fake.copies, before.copies);
   EXPECT_EQ(fake.fills, before.fills);
   EXPECT_EQ(fake.pageableIn, 0u);
+  for (int i = 0; i < 2; ++i)
+    scene.expectRight();
+  EXPECT_EQ(fake.bytesOut - before.bytesOut, FAKE_VOCAB * sizeof(float));
+}
+
+/// Drawing brings tokens to the host, and nothing else.
+TEST_P(DriverTest, DrawingBringsTokens) {
+  DriverScene scene(kind);
+  const SequencePtr other = makeSequence(scene.session);
+  const std::vector<int32_t> one = {7}, two = {8, 9};
+  ASSERT_PITH_OK(pith_sequence_reserve(scene.sequence.get(), 600, &error));
+  ASSERT_PITH_OK(pith_sequence_reserve(other.get(), 600, &error));
+  const pith_lane lanes[] = {makeLane(scene.sequence, one), makeLane(other, two, PITH_ROWS_ALL)};
+  for (const float temperature : {0.f, 1.f}) {
+    pith_sampler_options options = PITH_INIT(pith_sampler_options);
+    options.temperature = temperature;
+    pith_sampler *made = nullptr;
+    ASSERT_PITH_OK(pith_sampler_new(&options, &made, &error));
+    const SamplerPtr sampler(made);
+    pith_draw draws[] = {PITH_INIT(pith_draw), PITH_INIT(pith_draw), PITH_INIT(pith_draw)};
+    for (uint32_t i = 0; i < 3; ++i)
+      draws[i].row = i;
+    FakeDriver before = {};
+    size_t heap = 0;
+    for (int i = 0; i < 30; ++i) {
+      if (i == 10) {
+        before = fake;
+        heap = heapAllocations;
+      }
+      int32_t tokens[3];
+      ASSERT_EQ(pith_step(scene.session.get(), lanes, 2, nullptr, scene.result.get(), nullptr), PITH_OK);
+      ASSERT_EQ(pith_sample(sampler.get(), scene.result.get(), draws, 3, tokens, nullptr), PITH_OK);
+    }
+    EXPECT_EQ(heapAllocations, heap);
+    EXPECT_EQ(fake.bytesOut - before.bytesOut, 20u * 3 * sizeof(int32_t));
+    EXPECT_EQ(fake.copiesOut - before.copiesOut, 20u);
+    EXPECT_EQ(fake.copiesIn - before.copiesIn, 40u);
+    EXPECT_EQ(fake.graphLaunches - before.graphLaunches, 40u);
+    EXPECT_EQ(fake.synchronizations - before.synchronizations, 40u);
+    EXPECT_EQ(fake.captures, before.captures);
+    EXPECT_EQ(fake.hostAllocations, before.hostAllocations);
+  }
+}
+
+/// A file without code for it: the row comes to the host.
+TEST_P(DriverTest, DrawingOnTheHost) {
+  const ModulePtr module = loadFake("2", kind);
+  const SessionPtr session = makeSession(module, 1);
+  const SequencePtr sequence = makeSequence(session);
+  const ResultPtr result = makeResult(session);
+  const std::vector<int32_t> text = someTokens(5);
+  const pith_lane lane = makeLane(sequence, text, PITH_ROWS_ALL);
+  ASSERT_PITH_OK(pith_step(session.get(), &lane, 1, nullptr, result.get(), &error));
+  pith_sampler *made = nullptr;
+  ASSERT_PITH_OK(pith_sampler_new(nullptr, &made, &error));
+  const SamplerPtr sampler(made);
+  pith_draw draw = PITH_INIT(pith_draw);
+  draw.row = 4;
+  const FakeDriver before = fake;
+  int32_t token = -1, best = -1;
+  for (int i = 0; i < 3; ++i)
+    ASSERT_PITH_OK(pith_sample(sampler.get(), result.get(), &draw, 1, &token, &error));
+  EXPECT_EQ(fake.bytesOut - before.bytesOut, FAKE_VOCAB * sizeof(float));
+  EXPECT_EQ(fake.launches, before.launches);
+  const std::vector<float> logits = expectedLogits(text, 99);
+  ASSERT_PITH_OK(
+      pith_sample_logits(sampler.get(), logits.data(), logits.size(), nullptr, 0, 0, 0, &best, &error));
+  EXPECT_EQ(token, best);
+}
+
+/// A prompt's chunks follow each other; where the application looks on, each is waited for.
+TEST_P(DriverTest, ChunksFollowEachOther) {
+  DriverScene scene(kind);
+  std::vector<int32_t> prompt = someTokens(5 * FAKE_MAX_ROWS - 3);
+  FakeDriver before = fake;
+  ASSERT_PITH_OK(scene.step(prompt, &error));
+  EXPECT_EQ(fake.copiesIn - before.copiesIn, 5u);
+  EXPECT_LE(fake.synchronizations - before.synchronizations, 3u); // two of them where memory grows
+  scene.expectRight();
+  before = fake;
+  ASSERT_PITH_OK(scene.step(prompt, &error));
+  EXPECT_EQ(fake.copiesIn - before.copiesIn, 5u);
+  EXPECT_EQ(fake.synchronizations - before.synchronizations, 1u);
+  scene.expectRight();
+
+  pith_step_options options = PITH_INIT(pith_step_options);
+  std::vector<uint64_t> waits;
+  struct Watch {
+    std::vector<uint64_t> &waits;
+    const FakeDriver &fake;
+  } watch{waits, fake};
+  options.progress = [](void *context, size_t, size_t) {
+    auto &self = *static_cast<Watch *>(context);
+    self.waits.push_back(self.fake.synchronizations);
+    return int(self.waits.size() == 3);
+  };
+  options.progress_context = &watch;
+  before = fake;
+  const pith_lane lane = makeLane(scene.sequence, prompt);
+  EXPECT_PITH_ERROR(pith_step(scene.session.get(), &lane, 1, &options, scene.result.get(), &error),
+                    PITH_ERROR_CANCELLED, "cancelled by the progress callback after 72 of 117 rows");
+  const uint64_t first = before.synchronizations + 1;
+  EXPECT_EQ(waits, (std::vector<uint64_t>{first, first + 1, first + 2}));
+  ASSERT_PITH_OK(scene.step({3}, &error));
+  scene.expectRight();
 }
 
 TEST_P(DriverTest, AnAddedPageLeavesTheGraph) {
@@ -60,7 +166,56 @@ TEST_P(DriverTest, AnAddedPageLeavesTheGraph) {
   EXPECT_EQ(fake.graphLaunches - before.graphLaunches, 100u);
   EXPECT_EQ(fake.captures, before.captures);
   EXPECT_EQ(fake.fills - before.fills, 6u);
-  EXPECT_EQ(fake.allocations - before.allocations, 6u);
+  EXPECT_EQ(fake.allocations - before.allocations, 3u); // of 1, 2 and 4 pages
+}
+
+/// Pages come in blocks that grow with what is in use, within the limit, and go back with their last page.
+TEST_P(DriverTest, PagesComeInBlocks) {
+  const ModulePtr module = loadFake("", kind);
+  for (const uint64_t limit : {0, 20}) {
+    const SessionPtr session = makeSession(module, 1, limit * testPageBytesOnGpu);
+    const ResultPtr result = makeResult(session);
+    const auto stepped = [&](const SequencePtr &sequence, size_t tokens) {
+      const std::vector<int32_t> text = someTokens(tokens);
+      const pith_lane lane = makeLane(sequence, text, PITH_ROWS_NONE);
+      return pith_step(session.get(), &lane, 1, nullptr, nullptr, nullptr);
+    };
+    SequencePtr first = makeSequence(session);
+    ASSERT_EQ(stepped(first, 16 * 16), PITH_OK);
+    uint64_t before = fake.allocations;
+    SequencePtr second = makeSequence(session);
+    ASSERT_EQ(stepped(second, 16), PITH_OK); // a block of 16, or of the 4 that the limit leaves
+    EXPECT_EQ(fake.allocations - before, 1u);
+    pith_memory memory = memoryOf(session);
+    EXPECT_EQ(memory.page_bytes_used, 17 * testPageBytesOnGpu);
+    EXPECT_EQ(memory.page_bytes_free, (limit ? 3 : 15) * testPageBytesOnGpu);
+    ASSERT_EQ(stepped(second, 3 * 16), PITH_OK);
+    EXPECT_EQ(fake.allocations - before, 1u);
+    if (limit) {
+      const std::vector<int32_t> one = {1};
+      const pith_lane lane = makeLane(second, one, PITH_ROWS_NONE);
+      EXPECT_PITH_ERROR(pith_step(session.get(), &lane, 1, nullptr, nullptr, &error), PITH_ERROR_LIMIT,
+                        "the page limit of 2560 bytes is reached: 2560 bytes are in use, a page has 128");
+    }
+    const int64_t blocks = fake.blocks;
+    second.reset();
+    ASSERT_PITH_OK(pith_session_trim(session.get(), &error));
+    EXPECT_LT(fake.blocks, blocks);
+    memory = memoryOf(session);
+    EXPECT_EQ(memory.page_bytes_used, 16 * testPageBytesOnGpu);
+    EXPECT_EQ(memory.page_bytes_free, 0u);
+    first.reset();
+    ASSERT_PITH_OK(pith_session_trim(session.get(), &error));
+    EXPECT_EQ(fake.blocks, 1); // the weights
+    // Where there is no room for a block there is for a page.
+    SequencePtr third = makeSequence(session);
+    ASSERT_EQ(stepped(third, 2 * 16), PITH_OK);
+    fake.memoryBytes = machine.memoryBytes - memoryOf(session).device_bytes_free + testPageBytesOnGpu;
+    before = fake.allocations;
+    ASSERT_EQ(stepped(third, 16), PITH_OK);
+    EXPECT_EQ(fake.allocations - before, 2u);
+    fake.memoryBytes = machine.memoryBytes;
+  }
 }
 
 TEST_P(DriverTest, EachShapeHasAGraph) {

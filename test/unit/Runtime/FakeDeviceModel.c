@@ -104,14 +104,33 @@ static void run_chosen(const pith_exec_context *context, uint32_t thread) {
   context->release(context, thread, scratch);
 }
 
-static const pith_exec_entry entries[] = {FAKE_ENTRIES};
+#ifdef FAKE_SAMPLING
+static int64_t prepare_sample(const pith_exec_context *context, int64_t *output_dims) {
+  (void)context;
+  (void)output_dims;
+  return 0;
+}
+
+static void run_sample(const pith_exec_context *context, uint32_t thread) {
+  uint32_t count = context->out_rows;
+  (void)thread;
+  LAUNCH(context->flags & PITH_EXEC_GREEDY ? FAKE_ARGMAX : FAKE_SAMPLE, count, &count, (void *)&context->logits,
+         (void *)&context->draws, (void *)&context->drawn);
+}
+#define FAKE_SAMPLE_ENTRY {"sample", PITH_EXEC_SAMPLE, 0, prepare_sample, run_sample},
+#else
+#define FAKE_SAMPLE_ENTRY
+#endif
+
+static const pith_exec_entry entries[] = {FAKE_ENTRIES FAKE_SAMPLE_ENTRY};
 
 static const uint8_t counted[] = {4, 8, 8, 8, 8, 8, 8, 8}, twice[] = {4, 4, 8, 8, 8, 8};
 #define KERNEL(name, arguments, bytes) {"fake_" #name, "toy." #name, {FAKE_BLOCK, 1, 1}, 0, arguments, 0, bytes}
 static const pith_exec_kernel kernels[FAKE_KERNELS] = {
     KERNEL(append, 6, counted), KERNEL(hash, 8, counted),           KERNEL(logits, 3, counted),
     KERNEL(tap, 4, twice),      KERNEL(condition_rows, 4, counted), KERNEL(add, 4, counted),
-    KERNEL(join, 6, twice),     KERNEL(count, 4, counted),          KERNEL(choose, 3, counted)};
+    KERNEL(join, 6, twice),     KERNEL(count, 4, counted),          KERNEL(choose, 3, counted),
+    KERNEL(argmax, 4, counted), KERNEL(sample, 4, counted)};
 
 static const pith_exec_image images[] = {FAKE_IMAGES};
 

@@ -330,7 +330,7 @@ PUBLIC int NAME(cuLaunchKernel, hipModuleLaunchKernel)(Function *function, unsig
     return Invalid;
   // How many bytes an argument has stands in the kernel's code; here all that are not read as pointers come
   // first.
-  static const uint8_t small[FAKE_KERNELS] = {1, 1, 1, 2, 1, 1, 2, 1, 1};
+  static const uint8_t small[FAKE_KERNELS] = {1, 1, 1, 2, 1, 1, 2, 1, 1, 1, 1};
   Launch launch = {*function, {gridX, gridY, gridZ}, {blockX, blockY, blockZ}, {}};
   for (uint32_t i = 0; i < function->kernel->arguments; ++i) {
     uint64_t value = 0;

@@ -68,7 +68,7 @@ static void hash(pith_emu_thread *thread, const void *const *arguments) {
     const slot *place = slot_of(thread, lane, j);
     state = fake_next(state, GET(&place->token), GET(&place->position));
   }
-  PUT(&POINTER(uint64_t, 7)[i], state);
+  PUT(&POINTER(uint64_t, 7)[i], fake_state(state, weights ? GET(weights) : 0));
 }
 
 static void logits(pith_emu_thread *thread, const void *const *arguments) {
@@ -117,11 +117,70 @@ static void choose(pith_emu_thread *thread, const void *const *arguments) {
   if (i < U32(0)) PUT(&POINTER(float, 2)[i], GET(&POINTER(const float, 1)[i]));
 }
 
+/* The largest of a row; the lowest of equal ones; or why there is none. */
+static int32_t largest(pith_emu_thread *thread, const float *row) {
+  int32_t best = 0, bad = 0;
+  for (int32_t i = 0; i < FAKE_VOCAB; ++i) {
+    if (!(GET(&row[i]) < __builtin_inff())) bad = 1;
+    if (GET(&row[i]) > GET(&row[best])) best = i;
+  }
+  if (bad) return PITH_EXEC_NOT_A_NUMBER;
+  return GET(&row[best]) == -__builtin_inff() ? PITH_EXEC_NOTHING_ALLOWED : best;
+}
+
+static void argmax(pith_emu_thread *thread, const void *const *arguments) {
+  const uint32_t i = number_of(thread);
+  if (i >= U32(0)) return;
+  const pith_exec_draw *draw = &POINTER(const pith_exec_draw, 2)[i];
+  PUT(&POINTER(int32_t, 3)[i], largest(thread, POINTER(const float, 1) + GET(&draw->row) * FAKE_VOCAB));
+}
+
+/* exp(x) for x <= 0. */
+static double power(double x) {
+  double sum = 1, term = 1;
+  if (!(x > -80)) return 0;
+  for (int i = 1; i < 16; ++i) sum += term *= x / 128 / i;
+  for (int i = 0; i < 7; ++i) sum *= sum;
+  return sum;
+}
+
+static void sample(pith_emu_thread *thread, const void *const *arguments) {
+  const uint32_t i = number_of(thread);
+  if (i >= U32(0)) return;
+  const pith_exec_draw *draw = &POINTER(const pith_exec_draw, 2)[i];
+  const float *row = POINTER(const float, 1) + GET(&draw->row) * FAKE_VOCAB;
+  const int32_t best = largest(thread, row), k = GET(&draw->top_k);
+  double weights[FAKE_VOCAB], total = 0, sum = 0;
+  int32_t order[FAKE_VOCAB], kept = 0, token = best;
+  for (int32_t j = 0; best >= 0 && j < FAKE_VOCAB; ++j) {
+    int32_t at = kept++;
+    weights[j] = power(((double)GET(&row[j]) - GET(&row[best])) / GET(&draw->temperature));
+    for (; at > 0 && GET(&row[order[at - 1]]) < GET(&row[j]); --at) order[at] = order[at - 1];
+    order[at] = j;
+  }
+  if (k > 0 && k < kept) kept = k;
+  for (int32_t j = 0; j < kept; ++j) total += weights[order[j]];
+  for (int32_t j = 0; j < kept && GET(&draw->top_p) < 1; ++j)
+    if ((sum += weights[order[j]]) >= GET(&draw->top_p) * total) kept = j + 1;
+  for (int32_t j = 0; j < kept; ++j)
+    if (weights[order[j]] < GET(&draw->min_p)) kept = j;
+  for (int32_t j = kept; best >= 0 && j < FAKE_VOCAB; ++j) weights[order[j]] = 0;
+  total = sum = 0;
+  for (int32_t j = 0; j < kept; ++j) total += weights[order[j]];
+  for (int32_t j = 0; best >= 0 && j < FAKE_VOCAB; ++j)
+    if (weights[j] > 0) {
+      token = j;
+      if ((sum += weights[j]) > GET(&draw->uniform) * total) break;
+    }
+  PUT(&POINTER(int32_t, 3)[i], token);
+}
+
 static const pith_emu_site sites[] = {{"load", "toy"}, {"store", "toy"}};
 
 #define KERNEL(name, arguments) {"fake_" #name, name, sites, 2, arguments, 32, 0, {FAKE_BLOCK, 1, 1}, 0, 0}
 static const pith_emu_kernel kernels[FAKE_KERNELS] = {
     KERNEL(append, 6), KERNEL(hash, 8), KERNEL(logits, 3), KERNEL(tap, 4),   KERNEL(condition_rows, 4),
-    KERNEL(add, 4),    KERNEL(join, 6), KERNEL(count, 4),  KERNEL(choose, 3)};
+    KERNEL(add, 4),    KERNEL(join, 6), KERNEL(count, 4),  KERNEL(choose, 3), KERNEL(argmax, 4),
+    KERNEL(sample, 4)};
 
 const pith_emu_module fake_kernels = {PITH_EMULATED_VERSION, FAKE_KERNELS, kernels};

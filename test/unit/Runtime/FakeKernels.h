@@ -19,6 +19,8 @@ enum {
   FAKE_JOIN,      /* past, count, a, b, joined, size */
   FAKE_COUNT,     /* n, x, count, chosen */
   FAKE_CHOOSE,    /* count, chosen, y */
+  FAKE_ARGMAX,    /* count, logits, draws, drawn */
+  FAKE_SAMPLE,    /* count, logits, draws, drawn */
   FAKE_KERNELS
 };
 

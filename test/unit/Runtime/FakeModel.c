@@ -59,7 +59,7 @@ static uint64_t hash_of(const pith_exec_context *context, uint64_t seed, uint32_
     const slot *place = slot_of(lane, j);
     hash = fake_next(hash, place->token, place->position);
   }
-  return hash;
+  return fake_state(hash, seed);
 }
 
 static int32_t token_of(const pith_exec_context *context, uint32_t row) {

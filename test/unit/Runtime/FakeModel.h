@@ -32,7 +32,16 @@ static inline uint64_t fake_next(uint64_t hash, int32_t token, int32_t position)
   return fake_mix(hash ^ ((uint64_t)(uint32_t)token << 32 | (uint32_t)position)) + 1;
 }
 
+/* Weights that begin with one of these make all states the same, and logits that cannot be drawn from. */
+#define FAKE_NOT_A_NUMBER UINT64_C(0x7fffffffffffff01)
+#define FAKE_NOTHING_ALLOWED UINT64_C(0x7fffffffffffff02)
+static inline uint64_t fake_state(uint64_t hash, uint64_t weights) {
+  return weights == FAKE_NOT_A_NUMBER || weights == FAKE_NOTHING_ALLOWED ? weights : hash;
+}
+
 static inline float fake_logit(uint64_t hash, int32_t token) {
+  if (hash == FAKE_NOTHING_ALLOWED) return -__builtin_inff();
+  if (hash == FAKE_NOT_A_NUMBER && token == 3) return __builtin_nanf("");
   return (float)(fake_mix(hash + (uint64_t)token * 77) >> 40) / 1048576.0f - 8.0f;
 }
 

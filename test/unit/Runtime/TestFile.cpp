@@ -219,6 +219,14 @@ pith_memory memoryOf(const SessionPtr &session) {
   return memory;
 }
 
+void expectTrimmed(const SessionPtr &session, uint64_t pages) {
+  const uint64_t kept = memoryOf(session).page_bytes_free;
+  if (testDevice == std::string("cuda") || testDevice == std::string("hip"))
+    EXPECT_GE(kept, pages * testPageBytes);
+  else
+    EXPECT_EQ(kept, pages * testPageBytes);
+}
+
 pith_stats statsOf(const SessionPtr &session) {
   pith_stats stats = PITH_INIT(pith_stats);
   EXPECT_EQ(pith_session_stats(session.get(), &stats, nullptr), PITH_OK);

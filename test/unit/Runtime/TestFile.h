@@ -111,6 +111,8 @@ double expectedLogprob(const std::vector<int32_t> &before, int32_t token);
 
 std::vector<int32_t> someTokens(size_t count, uint32_t seed = 1);
 pith_memory memoryOf(const SessionPtr &session);
+/// So many free pages are left; on a GPU at least, because a page keeps the block that it came in.
+void expectTrimmed(const SessionPtr &session, uint64_t pages);
 pith_stats statsOf(const SessionPtr &session);
 std::vector<int32_t> tokensOf(const SequencePtr &sequence);
 

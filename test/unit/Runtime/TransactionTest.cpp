@@ -118,7 +118,7 @@ TEST_F(TransactionTest, PageLimitLeavesEverythingAsItWas) {
   EXPECT_PITH_ERROR(pith_sequence_reserve(b.get(), 200, &error), PITH_ERROR_LIMIT, "page limit");
   EXPECT_EQ(memoryOf(session).pages_used, 3u);
   ASSERT_PITH_OK(pith_session_trim(session.get(), &error));
-  EXPECT_EQ(memoryOf(session).page_bytes_free, 0u);
+  expectTrimmed(session, 0);
   checkNext(a, 1);
 }
 

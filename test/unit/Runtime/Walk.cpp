@@ -116,7 +116,7 @@ void Walk::finish() {
   if (limitPages)
     std::this_thread::sleep_for(std::chrono::milliseconds(4)); // the last pins end
   EXPECT_EQ(pith_session_trim(session.get(), nullptr), PITH_OK);
-  EXPECT_EQ(memoryOf(session).page_bytes_free / testPageBytes, memoryOf(session).pages_pinned);
+  expectTrimmed(session, memoryOf(session).pages_pinned);
 }
 
 void Walk::remember(const WalkText &text, size_t from) {

@@ -33,10 +33,13 @@ struct Machine;
 using kernels::Activation;
 using kernels::CacheLayout;
 using kernels::Element;
+using kernels::Mask;
 using kernels::elementBytes;
 using kernels::Norm;
 using kernels::WeightFormat;
 using kernels::WeightView;
+using kernels::biasFront;
+using kernels::biasStride;
 
 inline constexpr llvm::StringLiteral kGridAttr = "pith.grid", kSharedBytesAttr = "pith.shared_bytes";
 /// On a gpu.module behind the vendor split: lanes that run in step.
@@ -153,24 +156,26 @@ mlir::gpu::GPUFuncOp getOrCreateKVAppend(mlir::gpu::GPUModuleOp module, const Ap
 
 /// As the CPU's attention. A launch may choose by its rows between the form for few new tokens of each sequence and `tile`,
 /// whose blocks have 128 / (query heads of a kv head) neighbouring rows of the batch.
-///   @attention(%q, %rowLanes, %lanes, [%sinks], [%slopes], %out, %rows, %ldq, %ldo, %layer)
+///   @attention(%q, %rowLanes, %lanes, [%conditions], [%sinks], [%slopes], [%bias], %out, %rows, %ldq, %ldo, %layer)
 /// With `split`, `splits` blocks share a row's tokens, and a second kernel merges what they found:
-///   @attention(%q, %rowLanes, %lanes, [%slopes], %parts, %rows, %ldq, %layer, %splits)
+///   @attention(%q, %rowLanes, %lanes, [%conditions], [%slopes], [%bias], %parts, %rows, %ldq, %layer, %splits)
 ///   @attention_merge(%parts, [%sinks], %out, %rows, %ldo, %splits)
 /// parts: [rows][heads][splits][2 + valueDim] f32.
+///
+/// Over tensors, of `rows` = batch * `queries` queries and batch * `tokens` keys and values, with rows of so many elements:
+///   @attention(%q, %keys, %values, [%mask], [%sinks], %out, %rows, %ldq, %ldo, %ldk, %ldv, %queries, %tokens, [%steps])
+/// mask: f32 (added) or bytes (0 hides); four %steps, its elements from one sequence, head, query and token to the next, 0 where
+/// it has one for all. A row that sees no token gives zeros.
 struct AttentionSpec : kernels::AttentionSpec {
   Element input = Element::F32, output = Element::F32;
   bool split = false;
   bool tile = false;              // for many rows: on matrix units, the same arguments as without split
-  Element product = Element::F16; // with tile: of the cache, or what an f32 cache is rounded to
-  int64_t parts = 1;              // with tile: of queries and weights, as in LinearSpec
+  Element product = Element::F16; // with tile: the cache's, if that is not f32
+  int64_t parts = 1; // with tile: of queries, weights, and keys and values of f32, as in LinearSpec
   llvm::Error check() const;
 };
 mlir::gpu::GPUFuncOp getOrCreateAttention(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
 mlir::gpu::GPUFuncOp getOrCreateAttentionMerge(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
-
-/// out[m] = the index of the largest of x[m, 0 .. n), the first of equal ones.   @argmax(%x (f32), %out (i32), %rows)
-mlir::gpu::GPUFuncOp getOrCreateArgmax(mlir::gpu::GPUModuleOp module, int64_t n);
 
 } // namespace pith::gpu
 

@@ -13,27 +13,19 @@
 
 #include "mlir/Dialect/GPU/IR/GPUDialect.h"
 #include "pith/Codegen/GPU/Kernels.h"
-#include <cstdint>
 
 namespace pith::gpu {
 
 /// out[m, :] = softmax(x[m, 0 .. n)), both f32.   @softmax(%x, %out, %rows)      out may be x.
 mlir::gpu::GPUFuncOp getOrCreateSoftmax(mlir::gpu::GPUModuleOp module, int64_t n);
 
-/// How a row is sampled, as it lies in the device's memory: a captured launch serves any options.
-struct SampleOptions {
-  float temperature; // 0: the largest logit
-  int32_t topK;      // 0: all
-  float topP;        // 1: all
-  float minP;        // 0: all
-};
-
-/// One token for each of the rows x[m, 0 .. n), f32: of the logits divided by the temperature the topK largest, of these the
-/// shortest prefix by falling probability whose sum reaches topP, of these those with at least minP times the largest
-/// probability; of what is left the first token, by number, at which the sum of probabilities passes uniform[m] of
-/// their total. Of equal logits the lower number counts as larger. n is at most 2^24.
-///   @sample(%x, %options (SampleOptions), %uniform (f32), %out (i32), %rows)
+/// One token for each draw (pith_exec_draw, which says how) from a row of x[:, 0 .. n), f32. The draws lie in the device's
+/// memory: a captured launch serves any options. n is at most kMostToDrawFrom.
+///   @sample(%x, %draws, %out (i32), %draw_count)
+inline constexpr int64_t kMostToDrawFrom = int64_t(1) << 24;
 mlir::gpu::GPUFuncOp getOrCreateSample(mlir::gpu::GPUModuleOp module, int64_t n);
+/// The largest logit's number, of equal ones the first, whatever else the draws say.   @argmax(%x, %draws, %out, %draw_count)
+mlir::gpu::GPUFuncOp getOrCreateArgmax(mlir::gpu::GPUModuleOp module, int64_t n);
 
 /// Rows of k numbers to 8-bit codes: of each `block` numbers (0: of the row) scale = largest magnitude / 127, code = x / scale to
 /// the nearest.   @quantize(%x, %codes (i8), %scales (f32, [rows, ceil(k / block)]), %rows)

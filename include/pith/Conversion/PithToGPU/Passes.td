@@ -58,6 +58,16 @@ def MoveConstants : Pass<"pith-move-constants", "::mlir::ModuleOp"> {
                            "::mlir::memref::MemRefDialect", "::mlir::tensor::TensorDialect", "::pith::PithDialect"];
 }
 
+def AddSampling : Pass<"pith-add-sampling", "::mlir::ModuleOp"> {
+  let summary = "add an entry that draws tokens from the logits of a step";
+  let description = [{
+    The entry is of kind "sample" and in the form that `pith-bufferize` gives: (logits, draws, drawn, workspace). The runtime
+    calls it to draw on the device; the manifest does not name it.
+  }];
+  let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::func::FuncDialect", "::mlir::LLVM::LLVMDialect",
+                           "::mlir::memref::MemRefDialect", "::pith::PithDialect"];
+}
+
 def BuildGPULaunchers : Pass<"pith-build-gpu-launchers", "::mlir::ModuleOp"> {
   let summary = "make declared kernels host functions that start GPU kernels";
   let description = [{
@@ -88,7 +98,7 @@ def ExpandGPUMath : Pass<"pith-expand-gpu-math", "::mlir::gpu::GPUModuleOp"> {
   let summary = "compute functions of math in kernels by polynomials";
   let description = [{
     Kernels link no device library. Functions of f16, bf16 and f32 become arithmetic in f32 (sines reduce their argument
-    in f64); of f64 only what chips have instructions for stays, others are refused.
+    in f64), those of f64 series in f64; a function that has none is refused.
   }];
   let dependentDialects = ["::mlir::arith::ArithDialect", "::mlir::math::MathDialect", "::mlir::scf::SCFDialect",
                            "::mlir::vector::VectorDialect", "::mlir::LLVM::LLVMDialect"];
