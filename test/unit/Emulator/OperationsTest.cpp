@@ -179,6 +179,12 @@ TEST(Operations, WgmmaWithRegisters) {
   }
 }
 
+/// Empty, or what is wrong with the kernel.
+std::string compile(EmulatedKernels &kernels, const std::string &text) {
+  std::string error = kernels.parse(moduleOf(text));
+  return error.empty() ? kernels.compile() : error;
+}
+
 /// Thread 0 fetches 512 bytes by the bulk unit, and a tile of a tensor behind them; all wait for the mbarrier
 /// at 1024.
 std::string runBulk(const std::string &announced, std::vector<float> &result) {
@@ -214,9 +220,7 @@ std::string runBulk(const std::string &announced, std::vector<float> &result) {
   }
 )";
   EmulatedKernels kernels;
-  if (std::string error = kernels.parse(moduleOf(text)); !error.empty())
-    return error;
-  if (std::string error = kernels.compile(); !error.empty())
+  if (std::string error = compile(kernels, text); !error.empty())
     return error;
   std::vector<float> values(128);
   for (size_t i = 0; i < values.size(); ++i)
@@ -239,6 +243,123 @@ TEST(Operations, BulkAndTensorCopies) {
     EXPECT_EQ(values[128 + i], row < 8 && column < 16 ? float(16 * row + column + 1) : 0.f) << i;
   }
   EXPECT_TRUE(has(runBulk("1000", values), "-24 more bytes"));
+}
+
+/// A stage that thread 0 fills twice by the bulk unit and a warp group multiplies by its registers: both
+/// halves of `in` are 8 rows of 16 f16. `parity`: of the second wait; `early`: the stage is released before
+/// the wait for the products, not behind it; `expected`: bytes of the second copy.
+std::string runRing(const std::string &parity, bool early, const std::string &expected,
+                    std::vector<float> &result) {
+  const std::string release = "scf.if %one { nvvm.mbarrier.arrive %empty : !llvm.ptr<3> }\n";
+  const std::string asmText =
+      "= llvm.inline_asm has_side_effects asm_dialect = att "
+      "\"wgmma.mma_async.sync.aligned.m64n8k16.f32.f16.f16 "
+      "{$0, $1, $2, $3}, {$8, $9, $10, $11}, $12, 1, 1, 1, 0;\", \"=f,=f,=f,=f,0,1,2,3,r,r,r,r,l\" ";
+  const std::string
+      sums = "!llvm.struct<(f32, f32, f32, f32)>",
+      types = " : (f32, f32, f32, f32, i32, i32, i32, i32, i64) -> " + sums + "\n",
+      fence = " = llvm.inline_asm has_side_effects asm_dialect = att \"wgmma.fence.sync.aligned;\", "
+              "\"=r,=r,0,1\" %ones, %ones : (i32, i32) -> !llvm.struct<(i32, i32)>\n";
+  const std::string text = R"(
+  gpu.func @k(%in: !llvm.ptr<1>, %out: !llvm.ptr<1>) kernel attributes {pith.shared_bytes = 272 : i64} {
+    %id = gpu.thread_id x
+    %t = arith.index_cast %id : index to i32
+    %c0 = arith.constant 0 : i32
+    %c1 = arith.constant 1 : i32
+    %c128 = arith.constant 128 : i32
+    %ticks = arith.constant 1000 : i32
+    %copied = arith.constant 256 : i32
+    %expected = arith.constant )" +
+                           expected +
+                           R"( : i32
+    %parity = arith.constant )" +
+                           parity + R"( : i32
+    %zero = arith.constant 0.0 : f32
+    %ones = llvm.mlir.constant(1006648320 : i32) : i32
+    %first = arith.cmpi eq, %t, %c0 : i32
+    %c31 = arith.constant 31 : i32
+    %four = arith.constant 4 : i32
+    %lane = arith.andi %t, %c31 : i32
+    %one = arith.cmpi eq, %lane, %c0 : i32
+    %produces = arith.cmpi ult, %t, %c128 : i32
+    %shared = llvm.mlir.addressof @shared : !llvm.ptr<3>
+    %full = llvm.getelementptr %shared[256] : (!llvm.ptr<3>) -> !llvm.ptr<3>, i8
+    %empty = llvm.getelementptr %shared[264] : (!llvm.ptr<3>) -> !llvm.ptr<3>, i8
+    %address = llvm.ptrtoint %shared : !llvm.ptr<3> to i64
+    %c4 = arith.constant 4 : i64
+    %chunk = arith.shrui %address, %c4 : i64
+    %strides = llvm.mlir.constant(34360262656 : i64) : i64
+    %desc = arith.ori %chunk, %strides : i64
+    scf.if %first {
+      nvvm.mbarrier.init %full, %c1 : !llvm.ptr<3>, i32
+      nvvm.mbarrier.init %empty, %four : !llvm.ptr<3>, i32
+    }
+    gpu.barrier
+    scf.if %produces {
+      scf.if %first {
+        nvvm.mbarrier.arrive.expect_tx %full, %copied : !llvm.ptr<3>, i32
+        nvvm.cp.async.bulk.shared.cluster.global %shared, %in, %full, %copied : !llvm.ptr<3>, !llvm.ptr<1>
+        nvvm.mbarrier.try_wait.parity %empty, %c0, %ticks : !llvm.ptr<3>, i32, i32
+        %more = llvm.getelementptr %in[256] : (!llvm.ptr<1>) -> !llvm.ptr<1>, i8
+        nvvm.mbarrier.arrive.expect_tx %full, %expected : !llvm.ptr<3>, i32
+        nvvm.cp.async.bulk.shared.cluster.global %shared, %more, %full, %copied : !llvm.ptr<3>, !llvm.ptr<1>
+      }
+    } else {
+      nvvm.mbarrier.try_wait.parity %full, %c0, %ticks : !llvm.ptr<3>, i32, i32
+      %a0)" + fence + R"(
+      %a = llvm.extractvalue %a0[0] : !llvm.struct<(i32, i32)>
+      %d )" + asmText + "%zero, %zero, %zero, %zero, %a, %ones, %ones, %ones, %desc" +
+                           types + "nvvm.wgmma.commit.group.sync.aligned\n" + (early ? release : "") +
+                           // The producer may go on before the products are waited for.
+                           (early ? "nvvm.nanosleep %ticks\n" : "") +
+                           "nvvm.wgmma.wait.group.sync.aligned 0\n" + (early ? "" : release) + R"(
+      %d0 = llvm.extractvalue %d[0] : )" +
+                           sums + "\n%d1 = llvm.extractvalue %d[1] : " + sums +
+                           "\n%d2 = llvm.extractvalue %d[2] : " + sums +
+                           "\n%d3 = llvm.extractvalue %d[3] : " + sums + R"(
+      nvvm.mbarrier.try_wait.parity %full, %parity, %ticks : !llvm.ptr<3>, i32, i32
+      %e )" + asmText + "%d0, %d1, %d2, %d3, %ones, %ones, %ones, %ones, %desc" +
+                           types + R"(
+      nvvm.wgmma.commit.group.sync.aligned
+      %e0 = llvm.extractvalue %e[0] : )" +
+                           sums + "\n%e1 = llvm.extractvalue %e[1] : " + sums + R"(
+      %end = llvm.inline_asm has_side_effects asm_dialect = att "wgmma.wait_group.sync.aligned 0;", "=f,=f,0,1" %e0, %e1 : (f32, f32) -> !llvm.struct<(f32, f32)>
+      %r = llvm.extractvalue %end[1] : !llvm.struct<(f32, f32)>
+      %place = arith.subi %t, %c128 : i32
+      %p = llvm.getelementptr %out[%place] : (!llvm.ptr<1>, i32) -> !llvm.ptr<1>, f32
+      llvm.store %r, %p : f32, !llvm.ptr<1>
+    }
+    gpu.return
+  }
+)";
+  EmulatedKernels kernels;
+  if (std::string error = compile(kernels, text); !error.empty())
+    return error;
+  std::vector<_Float16> values(256);
+  for (size_t i = 0; i < values.size(); ++i)
+    values[i] = _Float16(float(i % 100));
+  auto in = kernels.buffer(values);
+  auto out = kernels.buffer<float>(128);
+  std::string error = kernels.launch("k", {}, {256}, {in, out});
+  result = out.read();
+  return error;
+}
+
+TEST(Operations, RingOfStages) {
+  std::vector<float> found;
+  ASSERT_EQ(runRing("1", false, "256", found), "");
+  for (uint32_t t = 0; t < 128; ++t) {
+    float sum = 0;
+    for (uint32_t stage = 0; stage < 2; ++stage)
+      for (uint32_t k = 0; k < 16; ++k)
+        sum += float((128 * stage + 64 * (k / 8) + 8 * (2 * (t % 4) + 1) + k % 8) % 100);
+    EXPECT_EQ(found[t], sum) << t;
+  }
+  // The first copy has arrived: who looks for it again reads what the second one replaces.
+  EXPECT_TRUE(has(runRing("0", false, "256", found), "race on shared memory"));
+  // Nobody ever sends the rest.
+  EXPECT_TRUE(has(runRing("1", false, "272", found), "deadlock: waits for phase 1 of the mbarrier"));
+  EXPECT_TRUE(has(runRing("1", true, "256", found), "which products of warp"));
 }
 
 } // namespace
