@@ -158,7 +158,7 @@ bool Compilation::passes(Phase phase) {
     schedule.exact = options.precision == Precision::Exact;
     schedule.maxRows = options.maxRows;
     if (device.isGPU())
-      buildGPUSchedule(pm, schedule);
+      buildGPUSchedule(pm, schedule, device.chips);
     else
       buildSchedule(pm, schedule);
     break;

@@ -16,6 +16,7 @@
 #include "llvm/Support/MathExtras.h"
 #include <cstring>
 #include <thread>
+#include <utility>
 
 using namespace mlir;
 using namespace pith;
@@ -30,7 +31,11 @@ static Error problem(const llvm::Twine &text) {
 
 Expected<SmallVector<PackedOp>> pith::packedInOrder(ModuleOp module) {
   SmallVector<PackedOp> packed(module.getOps<PackedOp>());
-  llvm::stable_sort(packed, [](PackedOp x, PackedOp y) { return x.getOffset() < y.getOffset(); });
+  // One without elements stands where the next one begins.
+  auto place = [](PackedOp op) {
+    return std::pair(static_cast<int64_t>(op.getOffset()), static_cast<int64_t>(op.getSize()));
+  };
+  llvm::stable_sort(packed, [&](PackedOp x, PackedOp y) { return place(x) < place(y); });
   int64_t end = 0;
   for (PackedOp op : packed) {
     auto offset = static_cast<int64_t>(op.getOffset()), size = static_cast<int64_t>(op.getSize());

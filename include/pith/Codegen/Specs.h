@@ -88,7 +88,10 @@ struct CacheLayout {
   int64_t layerBytes() const { return kvHeads * headBytes(); }
 };
 
-/// Causal attention over a paged cache.
+/// What a mask of [batch, heads, queries, tokens] does to scores.
+enum class Mask { None, Add, Keep };
+
+/// Causal attention over a paged cache; or over tensors.
 struct AttentionSpec {
   CacheLayout cache;
   int64_t heads = 0;
@@ -97,7 +100,16 @@ struct AttentionSpec {
   bool sinks = false, alibi = false;
   int64_t bias = 0;       // distances that have a bias of their own; 0: none
   bool condition = false; // over the sequences' conditions, all of each
+  // Over keys and values that are given as tensors; `cache` says what they consist of. No alibi or bias.
+  bool tensors = false;
+  bool causal = true;     // with tensors: the last query stands at the last token
+  Mask mask = Mask::None; // with tensors
 };
+
+/// Floats of one head's bias by distance as kernels read it: `biasFront` times the farthest distance's, those of all
+/// distances from the farthest to 0, then zeros, so that 64 consecutive keys are one run of it.
+inline constexpr int64_t biasFront = 64;
+inline int64_t biasStride(int64_t distances) { return (biasFront + distances + 128 + 15) / 16 * 16; }
 
 } // namespace pith::kernels
 

@@ -13,7 +13,7 @@
 // through a second kernel.
 //
 //===----------------------------------------------------------------------===//
-#include "AttentionKernel.h"
+#include "Attended.h"
 #include "llvm/Support/MathExtras.h"
 
 using namespace mlir;
@@ -72,19 +72,18 @@ public:
         a(spec, arguments) {}
 
   void build() {
-    row = k.block(mlir::gpu::Dimension::y);
-    firstHead = k.mul(k.block(), plan.heads);
+    int64_t blocks = spec.heads / plan.heads;
+    row = k.div(k.block(), blocks);
+    firstHead = k.mul(k.rem(k.block(), blocks), plan.heads);
     kvHead = k.div(firstHead, spec.heads / cache.kvHeads);
     channel = k.mul(k.rem(k.lane(), plan.lanes), plan.vector);
     group = k.div(k.thread(), plan.lanes);
-    RowLane lane(k, a.rowLanes, a.lanes, row);
-    pages = lane.pages;
-    position = lane.position;
-    Value end = k.add(position, 1);
-    Value begin = spec.window > 0 ? k.maximum(k.sub(end, spec.window), 0) : k.index(0);
+    there = Attended(k, spec, a, row);
+    position = there.positionOf(k, row);
+    Value begin = there.beginOf(k, row), end = there.endOf(k, row);
     if (spec.split) {
       int64_t step = plan.groups * plan.tokens;
-      Value split = k.block(mlir::gpu::Dimension::z);
+      Value split = k.block(mlir::gpu::Dimension::y);
       Value count = k.sub(end, begin);
       Value share = k.roundUp(k.div(k.sub(k.add(count, a.splits), 1), a.splits), step);
       begin = k.add(begin, k.mul(split, share));
@@ -128,8 +127,7 @@ private:
                                alignmentOf(cache.headDim * inBytes, plan.vector * inBytes));
         queries.push_back(k.fmul(v, k.constant(vectorType(), factor)));
       }
-      if (a.slopes)
-        slopesLog2.push_back(k.fmul(k.load(k.f32, k.at(a.slopes, k.mul(head, 4))), k.constant(k.f32, log2e)));
+      scoreRows.emplace_back(k, spec, a, row, head);
     }
   }
 
@@ -152,17 +150,14 @@ private:
   /// token lies past the last one: they read the last token and give it no weight.
   void step(State &state, Value base, Value last) {
     Values tokens, valid, keys, values;
-    int64_t align = alignmentOf(cache.headDim * bytes, plan.vector * bytes),
-            valueAlign = alignmentOf(cache.valueDim * bytes, plan.vector * bytes);
+    int64_t align = there.keyAlign(plan.vector * bytes), valueAlign = there.valueAlign(plan.vector * bytes);
     for (int64_t t = 0; t < plan.tokens; ++t) {
       Value token = k.add(k.add(base, group), t * plan.groups);
       valid.push_back(k.atLeast(last, token));
       token = k.minimum(token, last);
       tokens.push_back(token);
-      Value head = headInPage(k, cache, pages, token, a.layer, kvHead);
-      Value slot = k.rem(token, CacheLayout::pageTokens);
-      Value key = k.at(head, k.mul(slot, cache.headDim * bytes));
-      Value value = k.at(k.at(head, k.mul(slot, cache.valueDim * bytes)), valuesOffset(cache));
+      Attended::Run run = there.from(k, token, kvHead);
+      Value key = there.key(k, run), value = there.value(k, run);
       for (int64_t part = 0; part < plan.keyParts; ++part)
         keys.push_back(loadChannels(cache.element, key, part, cache.headDim, align));
       for (int64_t part = 0; part < plan.valueParts; ++part)
@@ -187,7 +182,7 @@ private:
       Value largest = state.largest[h];
       for (int64_t t = 0; t < plan.tokens; ++t) {
         Value &score = scores[t * plan.heads + h];
-        score = k.select(valid[t], finish(score, h, tokens[t]), k.constant(k.f32, lowest));
+        score = scoreRows[h].finish(k, spec, score, position, tokens[t], valid[t]);
         largest = k.fmax(largest, score);
       }
       Value correction = k.exp2(k.fsub(state.largest[h], largest));
@@ -195,7 +190,7 @@ private:
       Value sum = k.fmul(state.sums[h], correction);
       Values weights;
       for (int64_t t = 0; t < plan.tokens; ++t) {
-        weights.push_back(k.orZero(valid[t], k.exp2(k.fsub(scores[t * plan.heads + h], largest))));
+        weights.push_back(weightOf(k, scores[t * plan.heads + h], largest));
         sum = k.fadd(sum, weights.back());
       }
       state.sums[h] = sum;
@@ -206,14 +201,6 @@ private:
           acc = k.fma(k.splat(weights[t], plan.vector), values[t * plan.valueParts + part], acc);
       }
     }
-  }
-
-  /// Softcap and ALiBi; scores times log2 e behind it.
-  Value finish(Value score, int64_t head, Value token) {
-    score = a.softcap(k, spec, score);
-    if (a.slopes)
-      score = k.fma(slopesLog2[head], k.toF32(k.sub(token, position)), score);
-    return score;
   }
 
   /// The token groups of a subgroup: those of lanes that hold the same channels.
@@ -282,12 +269,13 @@ private:
       if (spec.split)
         storePart(head, c, largest, sum, value);
       else
-        a.store(k, spec, row, head, c, k.fdiv(value, sum));
+        a.store(k, spec, row, head, c, dividedBy(k, spec, value, sum));
     });
   }
 
   void storePart(Value head, Value c, Value largest, Value sum, Value value) {
-    Value entry = k.add(k.mul(k.add(k.mul(row, spec.heads), head), a.splits), k.block(mlir::gpu::Dimension::z));
+    Value entry =
+        k.add(k.mul(k.add(k.mul(row, spec.heads), head), a.splits), k.block(mlir::gpu::Dimension::y));
     Value to = k.atWide(a.out, entry, (2 + cache.valueDim) * 4);
     k.ifThen(k.equal(c, 0), [&] {
       k.store(largest, to);
@@ -302,8 +290,10 @@ private:
   const Plan &plan;
   const int64_t bytes;
   const AttentionArguments a;
-  Value row, firstHead, kvHead, channel, group, pages, position;
-  Values queries, slopesLog2; // queries: [head][part]
+  Attended there;
+  Value row, firstHead, kvHead, channel, group, position;
+  Values queries; // [head][part]
+  SmallVector<ScoreRow> scoreRows;
 };
 } // namespace
 
@@ -316,7 +306,8 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateAttention(mlir::gpu::GPUModuleOp modu
   KernelShape shape;
   shape.threads = Plan::threads;
   shape.sharedBytes = Plan::threads / subgroupLanes * plan.heads * (2 + spec.cache.valueDim) * 4;
-  shape.grid = {getAffineConstantExpr(spec.heads / plan.heads, context), getAffineDimExpr(0, context)};
+  // Rows in x, of which there may be any number.
+  shape.grid = {getAffineDimExpr(0, context) * (spec.heads / plan.heads)};
   if (spec.split)
     shape.grid.push_back(getAffineDimExpr(3, context));
   return getOrCreateKernel(

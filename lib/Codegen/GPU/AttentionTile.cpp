@@ -6,16 +6,16 @@
 //===----------------------------------------------------------------------===//
 //
 // A block has 128 own rows: the query heads of one kv head for neighbouring rows of the batch. It goes
-// through the sequence's pages, a step of 64 or 32 tokens after the other: scores on the matrix unit, an online softmax in f32, and the
-// scores' weights, rounded, as the operand of the product with the values, without leaving the registers. A
-// page's values are on their way while its scores are formed, and the next step's keys while the values are
-// summed: two barriers for a step.
+// through the sequence's pages, a step of 64 or 32 tokens after the other: scores on the matrix unit, an
+// online softmax in f32, and the scores' weights, rounded, as the operand of the product with the values,
+// without leaving the registers. A page's values are on their way while its scores are formed, and the next
+// step's keys while the values are summed: two barriers for a step.
 //
 // Rows of several sequences may meet in a block. It takes them one after the other; rows of others see no
 // token meanwhile.
 //
 //===----------------------------------------------------------------------===//
-#include "AttentionKernel.h"
+#include "Attended.h"
 #include "Tiles.h"
 #include "pith/Codegen/GPU/TileOps.h"
 #include "llvm/Support/MathExtras.h"
@@ -28,23 +28,29 @@ using namespace pith;
 namespace {
 struct TilePlan {
   explicit TilePlan(const AttentionSpec &spec)
-      : tokens(std::max(spec.cache.headDim, spec.cache.valueDim) > 64 ? CacheLayout::pageTokens / 2
-                                                                      : CacheLayout::pageTokens),
-        tokenTiles(tokens / commonRows), heads(llvm::PowerOf2Ceil(spec.heads / spec.cache.kvHeads)), rows(ownTotal / heads),
-        keyGroups(llvm::divideCeil(spec.cache.headDim, productK)),
+      : commonParts(spec.cache.element == spec.product ? 1 : spec.parts),
+        tokens(std::max(spec.cache.headDim, spec.cache.valueDim) * elementBytes(spec.cache.element) > 128
+                   ? CacheLayout::pageTokens / 2
+                   : CacheLayout::pageTokens),
+        tokenTiles(tokens / commonRows), heads(llvm::PowerOf2Ceil(spec.heads / spec.cache.kvHeads)),
+        rows(ownTotal / heads), keyGroups(llvm::divideCeil(spec.cache.headDim, productK)),
         valueTiles(llvm::divideCeil(spec.cache.valueDim, commonRows)),
         keyPitch(llvm::alignTo(keyGroups * productK * 2, 128)), valuePitch(valueTiles * commonRows * 2 + 16),
-        valueOffset(tokens * keyPitch), sharedBytes(valueOffset + tokens * valuePitch) {}
+        keyPart(tokens * keyPitch), valuePart(tokens * valuePitch), valueOffset(commonParts * keyPart),
+        sharedBytes(valueOffset + commonParts * valuePart) {}
   static constexpr int64_t threads = teamThreads * teamCount, ownTotal = ownRows * teamCount;
-  int64_t tokens;     // of a step: a page, or half of one where queries and sums need the registers
-  int64_t tokenTiles; // of 16 tokens
-  int64_t heads;      // of a kv head, up to a power of two
-  int64_t rows;       // of the batch
-  int64_t keyGroups;  // of 32 channels
-  int64_t valueTiles; // of 16 channels
+  int64_t commonParts; // of keys and values
+  int64_t tokens;      // of a step: a page, or half of one where queries and sums need the registers
+  int64_t tokenTiles;  // of 16 tokens
+  int64_t heads;       // of a kv head, up to a power of two
+  int64_t rows;        // of the batch
+  int64_t keyGroups;   // of 32 channels
+  int64_t valueTiles;  // of 16 channels
   // Keys change places as a linear layer's activations do; values' rows are 16 bytes longer, so that what
   // neighbouring rows hold of a column lies in different banks.
-  int64_t keyPitch, valuePitch, valueOffset, sharedBytes;
+  int64_t keyPitch, valuePitch;
+  // Keys, part after part, then values.
+  int64_t keyPart, valuePart, valueOffset, sharedBytes;
 };
 
 class AttentionTileKernel {
@@ -62,9 +68,7 @@ public:
     Value team = k.mul(k.div(k.thread(), teamThreads), ownRows);
     for (int64_t s = 0; s < 2; ++s) {
       own.push_back(ownOf(k.add(team, k.place(tile::What::sum, 4 * s).row)));
-      slopes.push_back(
-          a.slopes ? k.fmul(k.load(k.f32, k.at(a.slopes, k.mul(own[s].head, 4))), k.constant(k.f32, log2e))
-                   : Value());
+      scoreRows.emplace_back(k, spec, a, k.minimum(own[s].row, k.sub(a.rows, 1)), own[s].head);
     }
     for (int64_t q = 0; q < 2; ++q) {
       TilePlace place = k.place(tile::What::common, q);
@@ -101,8 +105,9 @@ private:
     return {row, k.add(k.mul(kvHead, group), k.minimum(head, group - 1)), present};
   }
 
-  /// 8 channels from channel `at` of a row of `width` as f32, zeros past its end and where not inside.
-  Value loadOctet(Element element, Value row, Value at, int64_t width, Value inside) {
+  /// 8 channels from channel `at` of a row of `width` as f32, zeros past its end and where not inside. Octets
+  /// are aligned to `align`.
+  Value loadOctet(Element element, Value row, Value at, int64_t width, int64_t align, Value inside) {
     int64_t each = elementBytes(element);
     auto valid = [&](Value channel) {
       Value within = k.lessThan(channel, width);
@@ -111,8 +116,7 @@ private:
     if (width % 8 == 0) {
       Value within = valid(at);
       at = k.select(within, at, k.index(0));
-      return k.orZero(within,
-                      k.loadFloats(element, k.at(row, k.mul(at, each)), 8, alignmentOf(width * each, 16)));
+      return k.orZero(within, k.loadFloats(element, k.at(row, k.mul(at, each)), 8, align));
     }
     Values values;
     for (int64_t e = 0; e < 8; ++e) {
@@ -127,6 +131,7 @@ private:
   void loadQueries(Value team) {
     // What multiplies every score goes into the queries.
     double factor = double(spec.scale) * (spec.softcap > 0 ? 1 : log2e);
+    int64_t align = alignmentOf(cache.headDim * elementBytes(spec.input), 16);
     queries.resize(plan.keyGroups * spec.parts * 2);
     for (int64_t s = 0; s < 2; ++s) {
       TilePlace place = k.place(tile::What::own, s);
@@ -137,7 +142,7 @@ private:
       Value base = k.at(a.q, k.mul(start, elementBytes(spec.input)));
       for (int64_t g = 0; g < plan.keyGroups; ++g) {
         Value channel = k.add(k.mul(place.column, 8), g * productK);
-        Value x = k.fmul(loadOctet(spec.input, base, channel, cache.headDim, Value()),
+        Value x = k.fmul(loadOctet(spec.input, base, channel, cache.headDim, align, Value()),
                          k.constant(k.vec(8, k.f32), factor));
         Values parts = k.split(x, spec.product, spec.parts);
         for (int64_t p = 0; p < spec.parts; ++p)
@@ -152,10 +157,17 @@ private:
 
   struct Side {
     bool keys;
-    int64_t width, octets, offset;
+    int64_t width, octets, offset, part;
   };
-  Side keySide() const { return {true, cache.headDim, plan.keyGroups * 4, 0}; }
-  Side valueSide() const { return {false, cache.valueDim, plan.valueTiles * 2, plan.valueOffset}; }
+  Side keySide() const { return {true, cache.headDim, plan.keyGroups * 4, 0, plan.keyPart}; }
+  Side valueSide() const {
+    return {false, cache.valueDim, plan.valueTiles * 2, plan.valueOffset, plan.valuePart};
+  }
+  int64_t alignOf(const Side &side) const { return side.keys ? there.keyAlign(16) : there.valueAlign(16); }
+  /// Whether memory has octets as the products take them.
+  bool copies(const Side &side) const {
+    return cache.element == spec.product && side.width % 8 == 0 && alignOf(side) == 16;
+  }
 
   struct Unit {
     Value token, octet, to, present;
@@ -180,18 +192,15 @@ private:
   /// What is on its way of a page's keys or values. Tokens from `end` on are zeros: nobody wrote them.
   Values begin(const Side &side, Value page, Value end) {
     Value token = k.mul(page, plan.tokens);
-    Value slot = k.rem(token, CacheLayout::pageTokens);
     // Behind the last page: the last one again, and nothing of it.
-    Value head = headInPage(k, cache, pages, k.minimum(token, k.sub(end, 1)), a.layer, kvHead);
-    if (!side.keys)
-      head = k.at(head, valuesOffset(cache));
-    bool copies = cache.element == spec.product && side.width % 8 == 0;
+    Attended::Run run = there.from(k, token, kvHead, end);
     Values flight;
     for (const Unit &unit : units(side)) {
       Value inside = k.lessThan(k.add(token, unit.token), end);
-      Value row = k.at(head, k.mul(k.add(slot, unit.token), side.width * bytes)), channel = k.mul(unit.octet, 8);
-      if (!copies) {
-        flight.push_back(loadOctet(cache.element, row, channel, side.width, inside));
+      Value row = side.keys ? there.key(k, run, unit.token) : there.value(k, run, unit.token);
+      Value channel = k.mul(unit.octet, 8);
+      if (!copies(side)) {
+        flight.push_back(loadOctet(cache.element, row, channel, side.width, alignOf(side), inside));
         continue;
       }
       Value within = k.lessThan(channel, side.width);
@@ -205,15 +214,17 @@ private:
   }
 
   void arrive(const Side &side, ArrayRef<Value> flight) {
-    bool copies = cache.element == spec.product && side.width % 8 == 0;
     for (auto [unit, value] : llvm::zip(units(side), flight)) {
       Value to = k.at(k.shared(), unit.to);
-      if (copies) {
+      if (copies(side)) {
         tile::ArriveOp::create(k.b, k.loc, value, to, unit.present);
         continue;
       }
-      Value rounded = k.split(value, spec.product, 1)[0];
-      k.ifThen(unit.present, [&] { k.store(rounded, to, 16); });
+      Values parts = k.split(value, spec.product, plan.commonParts);
+      k.ifThen(unit.present, [&] {
+        for (auto [p, part] : llvm::enumerate(parts))
+          k.store(part, k.at(to, int64_t(p) * side.part), 16);
+      });
     }
     tile::WaitOp::create(k.b, k.loc, 0u);
     k.barrier();
@@ -225,21 +236,20 @@ private:
 
   /// The rows from `row` on that belong to its sequence; the row behind them.
   Value sequence(Value row, Value blockEnd) {
-    LaneFields lane(k, a.rowLanes, a.lanes, row);
-    pages = lane.pages;
-    Value endRow = k.minimum(blockEnd, k.add(lane.firstRow, lane.rows));
-    auto positionOf = [&](Value r) { return k.add(lane.past, k.sub(r, lane.firstRow)); };
-    Value last = positionOf(k.sub(endRow, 1)), end = k.add(last, 1);
-    Value first = spec.window > 0 ? k.maximum(k.sub(k.add(positionOf(row), 1), spec.window), 0) : k.index(0);
-    // Of own rows; rows of other sequences stand before the first token.
+    there = Attended(k, spec, a, row);
+    Value endRow = k.minimum(blockEnd, k.add(there.firstRow, there.rows));
+    Value first = there.beginOf(k, row), end = k.maximum(there.endOf(k, k.sub(endRow, 1)), 0);
+    // Of own rows; rows of other sequences see nothing.
     positions.clear();
+    ends.clear();
     valid.clear();
     for (const Own &o : own) {
       valid.push_back(k.bitAnd(o.present, k.bitAnd(k.atLeast(o.row, row), k.lessThan(o.row, endRow))));
-      positions.push_back(k.select(valid.back(), positionOf(o.row), k.index(-1)));
+      positions.push_back(there.positionOf(k, o.row));
+      ends.push_back(k.select(valid.back(), there.endOf(k, o.row), k.index(0)));
     }
 
-    Value page = k.div(first, plan.tokens), pageEnd = k.add(k.div(last, plan.tokens), 1);
+    Value page = k.div(first, plan.tokens), pageEnd = k.ceilDiv(end, plan.tokens);
     Values carried = begin(keySide(), page, end);
     size_t flights = carried.size();
     carried.append(2, k.constant(k.f32, lowest));
@@ -288,29 +298,31 @@ private:
     for (int64_t t = 0; t < plan.tokenTiles; ++t) {
       Value sum = k.constant(k.vec(8, k.f32), 0);
       for (int64_t g = 0; g < plan.keyGroups; ++g) {
-        Value common[2];
-        for (int64_t q = 0; q < 2; ++q) {
-          // Rows 16 apart have their octets in the same places, and octets 8 apart are 128 bytes apart: so few
-          // addresses serve all loads.
-          Value low = arith::XOrIOp::create(k.b, k.loc, keyOctets[q], k.index(g % 2 * 4));
-          Value offset = k.add(keyRows[q], k.mul(low, 16));
-          int64_t fixed = t * commonRows * plan.keyPitch + g / 2 * 128;
-          common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.at(k.shared(), offset), fixed), 16);
-        }
-        for (int64_t p = spec.parts - 1; p >= 0; --p) {
-          const Value *o = &queries[(g * spec.parts + p) * 2];
-          sum = tile::ProductOp::create(k.b, k.loc, sum.getType(), o[0], o[1], common[0], common[1], sum);
+        // The products of small parts first.
+        for (int64_t c = plan.commonParts - 1; c >= 0; --c) {
+          Value common[2];
+          for (int64_t q = 0; q < 2; ++q) {
+            // Rows 16 apart have their octets in the same places, and octets 8 apart are 128 bytes apart: so
+            // few addresses serve all loads.
+            Value low = arith::XOrIOp::create(k.b, k.loc, keyOctets[q], k.index(g % 2 * 4));
+            Value offset = k.add(keyRows[q], k.mul(low, 16));
+            int64_t fixed = c * plan.keyPart + t * commonRows * plan.keyPitch + g / 2 * 128;
+            common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.at(k.shared(), offset), fixed), 16);
+          }
+          for (int64_t p = lastPart(c); p >= 0; --p) {
+            const Value *o = &queries[(g * spec.parts + p) * 2];
+            sum = tile::ProductOp::create(k.b, k.loc, sum.getType(), o[0], o[1], common[0], common[1], sum);
+          }
         }
       }
       all.emplace_back();
       for (int64_t i = 0; i < 8; ++i) {
         int64_t slot = i / 4;
         Value token = k.add(k.add(firstToken, k.place(tile::What::sum, i).column), t * commonRows);
-        Value seen = k.atLeast(positions[slot], token);
+        Value seen = k.lessThan(token, ends[slot]);
         if (spec.window > 0)
           seen = k.bitAnd(seen, k.lessThan(k.sub(positions[slot], spec.window), token));
-        Value score = finish(k.element(sum, i), slot, token);
-        score = k.select(seen, score, k.constant(k.f32, lowest));
+        Value score = scoreRows[slot].finish(k, spec, k.element(sum, i), positions[slot], token, seen);
         largest[slot] = k.fmax(largest[slot], score);
         all.back().push_back(score);
       }
@@ -328,11 +340,7 @@ private:
     Values weights;
     for (Values &tile : all) {
       for (int64_t i = 0; i < 8; ++i) {
-        // Rows that see nothing yet have the lowest score for their largest.
-        Value w = k.exp2(k.fsub(tile[i], now[i / 4]));
-        Value seen =
-            arith::CmpFOp::create(k.b, k.loc, arith::CmpFPredicate::OGT, tile[i], k.constant(k.f32, lowest));
-        tile[i] = k.orZero(seen, w);
+        tile[i] = weightOf(k, tile[i], now[i / 4]);
         state.weights[i / 4] = k.fadd(state.weights[i / 4], tile[i]);
       }
       weights.append(k.split(vector::FromElementsOp::create(k.b, k.loc, k.vec(8, k.f32), tile), spec.product,
@@ -341,24 +349,21 @@ private:
     return weights;
   }
 
-  Value finish(Value score, int64_t slot, Value token) {
-    score = a.softcap(k, spec, score);
-    if (slopes[slot])
-      score = k.fma(slopes[slot], k.toF32(k.sub(token, positions[slot])), score);
-    return score;
-  }
-
   void addValues(ArrayRef<Value> weights, Values &sums) {
     Type octet = k.vec(8, k.typeOf(spec.product));
     for (int64_t t = 0; t < plan.tokenTiles; ++t)
-      for (int64_t d = 0; d < plan.valueTiles; ++d) {
-        Value at = k.shared(plan.valueOffset + t * commonRows * plan.valuePitch + d * commonRows * 2);
-        Value common = tile::ColumnsOp::create(k.b, k.loc, octet, at, uint64_t(plan.valuePitch));
-        for (int64_t p = spec.parts - 1; p >= 0; --p)
-          sums[d] = tile::ChainOp::create(k.b, k.loc, sums[d].getType(), weights[t * spec.parts + p], common,
-                                          sums[d]);
-      }
+      for (int64_t d = 0; d < plan.valueTiles; ++d)
+        for (int64_t c = plan.commonParts - 1; c >= 0; --c) {
+          Value at = k.shared(plan.valueOffset + c * plan.valuePart + t * commonRows * plan.valuePitch +
+                              d * commonRows * 2);
+          Value common = tile::ColumnsOp::create(k.b, k.loc, octet, at, uint64_t(plan.valuePitch));
+          for (int64_t p = lastPart(c); p >= 0; --p)
+            sums[d] = tile::ChainOp::create(k.b, k.loc, sums[d].getType(), weights[t * spec.parts + p],
+                                            common, sums[d]);
+        }
   }
+  /// Of queries or weights, that counts beside part `common` of keys or values.
+  int64_t lastPart(int64_t common) const { return spec.parts - 1 - common; }
 
   void store(State state) {
     auto total =
@@ -372,7 +377,7 @@ private:
         numerator = k.exp2(k.fsub(state.largest[s], largest));
         weights[s] = k.fma(weights[s], numerator, k.exp2(k.fsub(sink, largest)));
       }
-      factors[s] = k.fdiv(numerator, weights[s]);
+      factors[s] = dividedBy(k, spec, numerator, weights[s]);
     }
     for (int64_t s = 0; s < 2; ++s)
       k.ifThen(valid[s], [&] {
@@ -401,9 +406,11 @@ private:
   const TilePlan &plan;
   const int64_t bytes;
   const AttentionArguments a;
-  Value firstRow, kvHead, pages;
+  Attended there;
+  Value firstRow, kvHead;
   SmallVector<Own> own; // of the sums that this lane has
-  Values slopes, queries, positions, valid, keyRows, keyOctets;
+  SmallVector<ScoreRow> scoreRows;
+  Values queries, positions, ends, valid, keyRows, keyOctets;
 };
 } // namespace
 
@@ -424,7 +431,7 @@ llvm::Error pith::gpu::checkAttentionTile(const AttentionSpec &spec) {
   if (spec.product == Element::F32 || (cache.element != Element::F32 && cache.element != spec.product))
     return error("attention with products of " + nameOf(spec.product) + " over a cache of " +
                  nameOf(cache.element));
-  int64_t most = cache.element == Element::F32 ? 1 : spec.product == Element::F16 ? 2 : 3;
+  int64_t most = spec.product == Element::F16 ? 2 : 3;
   if (spec.parts < 1 || spec.parts > most)
     return error("attention in " + llvm::Twine(spec.parts) + " parts over a cache of " +
                  nameOf(cache.element) + "; expected 1 to " + llvm::Twine(most));

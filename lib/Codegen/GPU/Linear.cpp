@@ -216,7 +216,7 @@ private:
                             });
     squares = k.sumBlock(squares, plan.panels * plan.rows * 64 * k.subgroups());
     for (Value &square : squares)
-      square = rowFactor(k, spec, square);
+      square = rowFactor(k, spec.layout.k, spec.normEpsilon, square);
     return squares;
   }
 

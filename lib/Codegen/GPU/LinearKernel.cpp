@@ -55,9 +55,9 @@ void LinearArguments::store(KernelBuilder &k, const LinearSpec &spec, Value row,
   k.storeFloats(spec.output, value, place(out), bytes);
 }
 
-Value pith::gpu::rowFactor(KernelBuilder &k, const LinearSpec &spec, Value squares) {
-  Value mean = k.fmul(squares, k.constant(k.f32, 1.0 / double(spec.layout.k)));
-  return k.fdiv(k.constant(k.f32, 1), k.sqrt(k.fadd(mean, k.constant(k.f32, spec.normEpsilon))));
+Value pith::gpu::rowFactor(KernelBuilder &k, int64_t columns, float epsilon, Value squares) {
+  Value mean = k.fmul(squares, k.constant(k.f32, 1.0 / double(columns)));
+  return k.fdiv(k.constant(k.f32, 1), k.sqrt(k.fadd(mean, k.constant(k.f32, epsilon))));
 }
 
 std::string pith::gpu::linearName(const LinearSpec &spec) {

@@ -9,6 +9,7 @@
 
 #include "Encoding.h"
 #include <string>
+#include <utility>
 
 namespace pith::gpu {
 
@@ -25,7 +26,7 @@ struct LinearArguments {
 };
 
 /// The RMS norm's factor of a row, from the sum of its squares.
-mlir::Value rowFactor(KernelBuilder &k, const LinearSpec &spec, mlir::Value squares);
+mlir::Value rowFactor(KernelBuilder &k, int64_t columns, float epsilon, mlir::Value squares);
 
 std::string linearName(const LinearSpec &spec);
 
@@ -33,6 +34,16 @@ std::string linearName(const LinearSpec &spec);
 mlir::gpu::GPUFuncOp getOrCreateLinearTile(mlir::gpu::GPUModuleOp module, const LinearSpec &spec);
 /// An error for what the matrix units' kernels do not take.
 llvm::Error checkLinearTile(const LinearSpec &spec);
+/// Into how many parts weights are split where rows have several.
+int64_t weightPartsOf(const LinearSpec &spec);
+/// Parts (of weights, of rows) whose products matter, the smallest first.
+llvm::SmallVector<std::pair<int64_t, int64_t>> partPairs(int64_t parts, int64_t weightParts);
+
+/// By wgmma (LinearGroup.cpp): what passes checkLinearTile.
+mlir::gpu::GPUFuncOp getOrCreateLinearGroup(mlir::gpu::GPUModuleOp module, const LinearSpec &spec);
+llvm::Error checkLinearGroup(const LinearSpec &spec);
+/// Stages that fit into so much shared memory.
+int64_t groupStages(const LinearSpec &spec, int64_t sharedBytes);
 
 } // namespace pith::gpu
 

@@ -22,7 +22,6 @@
 //===----------------------------------------------------------------------===//
 #include "LinearKernel.h"
 #include "Tiles.h"
-#include "WarpGroup.h"
 #include "pith/Codegen/GPU/Machine.h"
 #include "pith/Codegen/GPU/TileOps.h"
 #include "llvm/Support/MathExtras.h"
@@ -35,7 +34,7 @@ namespace {
 /// Where a stage's bytes stand, and the counts that follow from spec and tile.
 struct TilePlan {
   explicit TilePlan(const LinearSpec &spec)
-      : tile(*tileShapeOf(spec.rowTile, spec.warpGroups)), panel(spec.layout),
+      : tile(*tileShapeOf(spec.rowTile)), panel(spec.layout),
         panels(tile.features / LinearLayout::panelRows) {
     const Encoding &encoding = *panel.encoding;
     chunks = tile.k / encoding.chunkElements();
@@ -52,12 +51,7 @@ struct TilePlan {
     int64_t sums = tile.teamsOnK * tile.teamsOnRows * commonRows * sumsPitch;
     factorsOffset = std::max(spec.stages * stageBytes, sums);
     sharedBytes = factorsOffset + (spec.norm != Norm::None ? tile.rows * 4 : 0);
-    weightParts = spec.parts == 1 ? 1 : partsOf(spec.layout.format, spec);
-  }
-  static int64_t partsOf(WeightFormat format, const LinearSpec &spec) {
-    if (format == WeightFormat::F32)
-      return spec.parts;
-    return format == WeightFormat::F16 && spec.product == Element::BF16 ? 2 : 1;
+    weightParts = spec.parts == 1 ? 1 : weightPartsOf(spec);
   }
   static constexpr int64_t threads = teamThreads * teamCount;
 
@@ -79,7 +73,7 @@ public:
         inputBytes(elementBytes(spec.input)), octets(tile.k / 8), xItems(tile.rows * octets / plan.threads),
         copiesX(spec.parts == 1 && spec.norm == Norm::None && spec.input == spec.product &&
                 spec.layout.k % 8 == 0),
-        a(spec, arguments), group(k, spec.product, plan.tile.rows) {}
+        a(spec, arguments) {}
 
   void build() {
     firstRow = k.mul(k.block(), tile.rows);
@@ -91,11 +85,8 @@ public:
     teamK = k.div(team, tile.teamsOnRows);
     place();
 
-    // A stage is free when all have multiplied it: with products that go on behind the next barrier, one
-    // later.
-    int64_t ahead = spec.stages - (spec.warpGroups ? 2 : 1);
-    size_t normed = spec.norm != Norm::None ? xItems : 0,
-           tiles = spec.warpGroups ? 1 : tile.ownTiles() * tile.commonTiles();
+    int64_t ahead = spec.stages - 1;
+    size_t normed = spec.norm != Norm::None ? xItems : 0, tiles = tile.ownTiles() * tile.commonTiles();
     Values squares(normed, k.constant(k.f32, 0));
     Flight flight;
     for (int64_t s = 0; s < ahead; ++s) {
@@ -107,7 +98,7 @@ public:
     Values carried = {k.index(0), k.index(ahead - 1)};
     carried.append(flight);
     carried.append(squares);
-    carried.append(tiles, spec.warpGroups ? group.zeros() : k.constant(k.vec(8, k.f32), 0));
+    carried.append(tiles, k.constant(k.vec(8, k.f32), 0));
     carried = k.loop(k.index(0), k.index(plan.steps), 1, carried, [&](Value i, ArrayRef<Value> state) {
       auto stageAt = [&](Value slot) { return k.at(k.shared(), k.mul(slot, plan.stageBytes)); };
       auto after = [&](Value slot) {
@@ -117,29 +108,19 @@ public:
       Values sums(state.take_back(tiles)), sq(state.drop_back(tiles).take_back(normed));
       arrive(state.slice(2, flight.size()), stageAt(state[1]), sq);
       tile::WaitOp::create(k.b, k.loc, uint32_t(ahead - 1));
-      if (spec.warpGroups)
-        group.publish();
       k.barrier();
       Values next = {after(state[0]), after(state[1])};
       next.append(begin(k.add(i, ahead), stageAt(next[1])));
-      if (spec.warpGroups)
-        sums = {multiply(stageAt(state[0]), sums[0])};
-      else
-        multiply(stageAt(state[0]), sums);
+      multiply(stageAt(state[0]), sums);
       next.append(sq);
       next.append(sums);
       return next;
     });
     tile::WaitOp::create(k.b, k.loc, 0u);
-    if (spec.warpGroups)
-      group.wait(0);
     squares.assign(carried.end() - tiles - normed, carried.end() - tiles);
     for (size_t i = 0; i < normed; ++i)
       storeFactor(i, squares[i]);
-    if (spec.warpGroups)
-      store(group.unpack(carried.back()));
-    else
-      store(ArrayRef<Value>(carried).take_back(tiles));
+    store(ArrayRef<Value>(carried).take_back(tiles));
   }
 
 private:
@@ -159,11 +140,7 @@ private:
   Value swizzle(Value value, Value bits) { return arith::XOrIOp::create(k.b, k.loc, value, bits); }
   Value chunkBits(Value chunk) { return k.bitOr(k.shiftLeft(k.bitAnd(chunk, 1), 2), k.bitAnd(chunk, 2)); }
   /// Of octet `octet` of row `row` in a part of the activations.
-  Value octetOffset(Value row, Value octet) {
-    if (spec.warpGroups)
-      return WarpGroup::offset(k, row, octet);
-    return k.octetOffset(row, octet, tile.k * 2);
-  }
+  Value octetOffset(Value row, Value octet) { return k.octetOffset(row, octet, tile.k * 2); }
 
   /// What stays the same from stage to stage.
   void place() {
@@ -183,9 +160,8 @@ private:
       Value feature = k.bitAnd(unit, 15), row = k.shiftRight(unit, 4);
       Value chunk = k.rem(row, plan.chunks), panel = k.div(row, plan.chunks);
       Value base = k.at(k.at(panelOf(panel), k.mul(feature, 16)), plan.panel.chunksOffset);
-      Value to = spec.warpGroups ? WarpGroup::offset(k, k.add(k.mul(panel, 16), feature), chunk)
-                                 : k.mul(k.add(k.mul(row, 16), swizzle(feature, chunkBits(chunk))), 16);
-      to = k.add(to, plan.weightsOffset);
+      Value to =
+          k.add(k.mul(k.add(k.mul(row, 16), swizzle(feature, chunkBits(chunk))), 16), plan.weightsOffset);
       return Source{base, chunk, to, Value()};
     });
     chunkSources = chunkOrSide.size();
@@ -336,33 +312,11 @@ private:
     }
   }
 
-  /// By warp groups, 64 features each. The group before has been multiplied when this one is under way.
-  Value multiply(Value stage, Value sums) {
-    int64_t own = tile.features / (plan.threads / 128);
-    Value weights =
-        k.at(stage, k.add(k.mul(k.div(k.thread(), 128), own * WarpGroup::rowBytes), plan.weightsOffset));
-    group.begin();
-    for (int64_t p = spec.parts - 1; p >= 0; --p)
-      sums = group.multiply(weights, k.at(stage, p * plan.partBytes), sums);
-    group.commit();
-    group.wait(1);
-    return sums;
-  }
-
-  /// All products of parts that matter: of those not in the sum, the largest is the product of the second
-  /// half of both.
   Value products(ArrayRef<Value> own, ArrayRef<Value> common, int64_t groups, Value sum) {
-    int64_t most = std::max(spec.parts, plan.weightParts);
-    // The smallest first.
-    for (int64_t order = most - 1; order >= 0; --order)
-      for (int64_t w = 0; w < plan.weightParts; ++w) {
-        int64_t x = order - w;
-        if (x < 0 || x >= spec.parts)
-          continue;
-        for (int64_t g = 0; g < groups; ++g) {
-          const Value *o = &own[(g * plan.weightParts + w) * 2], *c = &common[(g * spec.parts + x) * 2];
-          sum = tile::ProductOp::create(k.b, k.loc, sum.getType(), o[0], o[1], c[0], c[1], sum);
-        }
+    for (auto [w, x] : partPairs(spec.parts, plan.weightParts))
+      for (int64_t g = 0; g < groups; ++g) {
+        const Value *o = &own[(g * plan.weightParts + w) * 2], *c = &common[(g * spec.parts + x) * 2];
+        sum = tile::ProductOp::create(k.b, k.loc, sum.getType(), o[0], o[1], c[0], c[1], sum);
       }
     return sum;
   }
@@ -450,8 +404,10 @@ private:
   void storeFactor(int64_t item, Value squares) {
     Value sum = k.sumLanes({squares}, octets)[0];
     Value row = k.add(k.div(k.thread(), octets), item * (plan.threads / octets));
-    k.ifThen(k.equal(xOctet, 0),
-             [&] { k.store(rowFactor(k, spec, sum), k.at(k.shared(plan.factorsOffset), k.mul(row, 4))); });
+    k.ifThen(k.equal(xOctet, 0), [&] {
+      k.store(rowFactor(k, spec.layout.k, spec.normEpsilon, sum),
+              k.at(k.shared(plan.factorsOffset), k.mul(row, 4)));
+    });
   }
 
   /// Through shared memory, 16 rows of each team at a time: [team on K][row][feature].
@@ -509,7 +465,6 @@ private:
   const int64_t inputBytes, octets, xItems;
   const bool copiesX;
   const LinearArguments a;
-  WarpGroup group;         // with spec.warpGroups
   size_t chunkSources = 0; // those in front are of chunks
   SmallVector<Source> chunkOrSide;
   Value firstRow, firstPanel, teamFeature, teamRow, teamK, xOctet;
@@ -521,15 +476,11 @@ llvm::Error pith::gpu::checkLinearTile(const LinearSpec &spec) {
   auto error = [](const llvm::Twine &why) {
     return llvm::createStringError(llvm::inconvertibleErrorCode(), why);
   };
-  const TileShape *tile = tileShapeOf(spec.rowTile, spec.warpGroups);
-  if (!tile)
+  const TileShape *tile = tileShapeOf(spec.rowTile);
+  if (spec.warpGroups ? !llvm::is_contained(groupRows, spec.rowTile) : !tile)
     return error("a tile of " + llvm::Twine(spec.rowTile) + " rows; expected " +
                  (spec.warpGroups ? "128 or 256 for warp groups" : "1, 2, 4, 8, 16, 32, 64 or 128"));
-  if (spec.warpGroups &&
-      (spec.stages < 3 ||
-       spec.layout.format != (spec.product == Element::F16 ? WeightFormat::F16 : WeightFormat::BF16)))
-    return error(spec.stages < 3 ? "warp groups with less than 3 stages"
-                                 : "warp groups with weights of another format than the products'");
+  int64_t stageK = spec.warpGroups ? groupK : tile->k;
   if (spec.product == Element::F32)
     return error("products of f32 on matrix units; expected f16 or bf16");
   int64_t most = spec.product == Element::F16 ? 2 : 3;
@@ -542,29 +493,49 @@ llvm::Error pith::gpu::checkLinearTile(const LinearSpec &spec) {
     return error("bf16 weights in products of f16");
   std::unique_ptr<Encoding> encoding = Encoding::create(spec.layout);
   int64_t block = encoding->blockElements();
-  if (encoding->sideBytes() && block < spec.layout.k && block % tile->k != 0 &&
-      (tile->k % block != 0 || block % productK != 0))
+  if (encoding->sideBytes() && block < spec.layout.k && block % stageK != 0 &&
+      (stageK % block != 0 || block % productK != 0))
     return error("blocks of " + llvm::Twine(block) +
-                 " input features on matrix units; expected a multiple of " + llvm::Twine(tile->k) +
+                 " input features on matrix units; expected a multiple of " + llvm::Twine(stageK) +
                  ", or a part of it that is a multiple of " + llvm::Twine(productK));
-  return llvm::Error::success();
+  return spec.warpGroups ? checkLinearGroup(spec) : llvm::Error::success();
+}
+
+int64_t pith::gpu::weightPartsOf(const LinearSpec &spec) {
+  if (spec.layout.format == WeightFormat::F32)
+    return spec.parts;
+  return spec.layout.format == WeightFormat::F16 && spec.product == Element::BF16 ? 2 : 1;
+}
+
+/// Of those not in the sum, the largest is the product of the second half of both.
+SmallVector<std::pair<int64_t, int64_t>> pith::gpu::partPairs(int64_t parts, int64_t weightParts) {
+  SmallVector<std::pair<int64_t, int64_t>> pairs;
+  for (int64_t order = std::max(parts, weightParts) - 1; order >= 0; --order)
+    for (int64_t w = 0; w < weightParts; ++w)
+      if (int64_t x = order - w; x >= 0 && x < parts)
+        pairs.push_back({w, x});
+  return pairs;
 }
 
 int64_t LinearSpec::stagesFor(ArrayRef<Machine> machines) const {
-  LinearSpec one = *this;
-  one.stages = 3;
-  int64_t stage = TilePlan(one).stageBytes, stages = 8;
+  int64_t stages = 8;
+  if (warpGroups) { // which have a multiprocessor to themselves
+    for (const Machine &machine : machines)
+      stages = std::min(stages, groupStages(*this, machine.sharedBytes));
+    return stages;
+  }
+  int64_t stage = TilePlan(*this).stageBytes;
   for (const Machine &machine : machines) {
     const ChipTiles *chip =
         llvm::find_if(chipTiles, [&](const ChipTiles &c) { return c.chip == machine.chip; });
-    // Warp groups have a multiprocessor to themselves.
-    int64_t bytes = warpGroups ? machine.sharedBytes - (1 << 10) : chip->stageBytes;
-    stages = std::min(stages, std::clamp<int64_t>(bytes / stage, warpGroups ? 3 : 2, chip->stages));
+    stages = std::min(stages, std::clamp<int64_t>(chip->stageBytes / stage, 2, chip->stages));
   }
   return stages;
 }
 
 mlir::gpu::GPUFuncOp pith::gpu::getOrCreateLinearTile(mlir::gpu::GPUModuleOp module, const LinearSpec &spec) {
+  if (spec.warpGroups)
+    return getOrCreateLinearGroup(module, spec);
   TilePlan plan(spec);
   MLIRContext *context = module.getContext();
   KernelShape shape;

@@ -12,9 +12,12 @@
 using namespace mlir;
 using namespace pith::gpu;
 
-LaneFields::LaneFields(KernelBuilder &k, Value rowLanes, Value lanes, Value row) {
-  Value number = k.load(k.i32, k.atWide(rowLanes, row, 4));
-  Value lane = k.atWide(lanes, number, sizeof(pith_exec_lane));
+Value pith::gpu::laneOf(KernelBuilder &k, Value rowLanes, Value row) {
+  return k.load(k.i32, k.atWide(rowLanes, row, 4));
+}
+
+LaneFields::LaneFields(KernelBuilder &k, Value records, Value number) {
+  Value lane = k.atWide(records, number, sizeof(pith_exec_lane));
   auto field = [&](size_t offset) { return k.load(k.i32, k.at(lane, int64_t(offset))); };
   firstRow = field(offsetof(pith_exec_lane, first_row));
   rows = field(offsetof(pith_exec_lane, rows));
@@ -23,7 +26,7 @@ LaneFields::LaneFields(KernelBuilder &k, Value rowLanes, Value lanes, Value row)
 }
 
 RowLane::RowLane(KernelBuilder &k, Value rowLanes, Value lanes, Value row) {
-  LaneFields lane(k, rowLanes, lanes, row);
+  LaneFields lane(k, lanes, laneOf(k, rowLanes, row));
   position = k.add(lane.past, k.sub(row, lane.firstRow));
   pages = lane.pages;
 }

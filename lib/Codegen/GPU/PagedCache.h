@@ -16,11 +16,14 @@
 
 namespace pith::gpu {
 
-/// The record of the sequence that a row belongs to.
+/// A sequence's record in `lanes` or in `conditions`.
 struct LaneFields {
-  LaneFields(KernelBuilder &k, mlir::Value rowLanes, mlir::Value lanes, mlir::Value row);
+  LaneFields(KernelBuilder &k, mlir::Value records, mlir::Value number);
   mlir::Value firstRow, rows, past, pages;
 };
+
+/// The number of the sequence that a row belongs to.
+mlir::Value laneOf(KernelBuilder &k, mlir::Value rowLanes, mlir::Value row);
 
 /// The sequence that a row belongs to, seen from the row.
 struct RowLane {

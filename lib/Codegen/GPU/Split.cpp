@@ -112,8 +112,11 @@ struct SplitGPU : pith::impl::SplitGPUBase<SplitGPU> {
                             Builder(&getContext()).getI32IntegerAttr(machines->front().subgroup));
     bool left = false;
     if (!machines->front().wgmma)
-      getOperation().walk([&](NVVM::WgmmaMmaAsyncOp op) {
-        op.emitError("needs warp groups, which ") << machines->front().name() << " has not";
+      getOperation().walk([&](Operation *op) {
+        // The products themselves are text.
+        if (!isa<NVVM::WgmmaGroupSyncAlignedOp, NVVM::CpAsyncBulkGlobalToSharedClusterOp>(op))
+          return WalkResult::advance();
+        op->emitError("needs warp groups, which ") << machines->front().name() << " has not";
         left = true;
         return WalkResult::interrupt();
       });

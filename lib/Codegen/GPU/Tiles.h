@@ -45,15 +45,16 @@ inline constexpr TileShape tileShapes[] = {
     {128, 128, 64, 2, 2, 1},
 };
 
-// For warp groups (WarpGroup.h), two of 64 features: the rows are the instruction's. Of shared memory, 256 rows read 1.5
-// bytes for each 256 products; 128 keep enough registers free for activations that pass them (f32, a norm in front).
-inline constexpr TileShape warpGroupShapes[] = {
-    {128, 128, 64, 4, 1, 1},
-    {256, 128, 64, 4, 1, 1},
-};
+// By wgmma (LinearGroup.cpp): two warp groups of 64 features, 128 or 256 rows. 256 rows: of what L2 and shared memory
+// deliver, a product takes three quarters of what it takes with 128, which matters where the matrix units are to be busy. 128:
+// for up to as many rows; and where sums of a block are kept beside the others (64 and 64 registers) or rows are in parts,
+// of which 3 take 48 KB of a stage.
+inline constexpr int64_t groupFeatures = 128, groupK = 64, groupRows[] = {128, 256};
+// Six of 32 KB fill shared memory; more bring nothing.
+inline constexpr int64_t groupMaxStages = 6;
 
-inline const TileShape *tileShapeOf(int64_t rows, bool warpGroups) {
-  for (const TileShape &shape : warpGroups ? llvm::ArrayRef(warpGroupShapes) : llvm::ArrayRef(tileShapes))
+inline const TileShape *tileShapeOf(int64_t rows) {
+  for (const TileShape &shape : tileShapes)
     if (shape.rows == rows)
       return &shape;
   return nullptr;

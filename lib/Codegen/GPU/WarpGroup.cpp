@@ -1,11 +1,14 @@
-//===- WarpGroup.cpp - products of 128 threads from shared memory ---------===//
+//===- WarpGroup.cpp - products of 128 threads by wgmma -------------------===//
 //
 // Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 #include "WarpGroup.h"
+#include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/LLVMIR/NVVMDialect.h"
+#include "llvm/Support/raw_ostream.h"
+#include <string>
 
 using namespace mlir;
 using namespace pith::gpu;
@@ -15,10 +18,12 @@ Value WarpGroup::offset(KernelBuilder &k, Value row, Value unit) {
   return k.add(k.mul(row, rowBytes), k.mul(place, 16));
 }
 
+Type WarpGroup::sumsType() const {
+  return LLVM::LLVMStructType::getLiteral(k.b.getContext(), SmallVector<Type>(rows / 2, k.f32));
+}
+
 Value WarpGroup::zeros() {
-  Value zero = k.constant(k.f32, 0);
-  auto type = LLVM::LLVMStructType::getLiteral(k.b.getContext(), SmallVector<Type>(rows / 2, k.f32));
-  Value sums = LLVM::UndefOp::create(k.b, k.loc, type);
+  Value zero = k.constant(k.f32, 0), sums = LLVM::UndefOp::create(k.b, k.loc, sumsType());
   for (int64_t i = 0; i < rows / 2; ++i)
     sums = LLVM::InsertValueOp::create(k.b, k.loc, sums, zero, i);
   return sums;
@@ -32,41 +37,69 @@ Value WarpGroup::descriptor(Value address) {
   return k.bitOr(k.shiftRight(k.bitAnd(bytes, 0x3ffff), 4), rest);
 }
 
-Value WarpGroup::multiply(Value own, Value common, Value sums) {
-  MLIRContext *context = k.b.getContext();
-  auto type = NVVM::WGMMATypesAttr::get(context, element == Element::F16 ? NVVM::WGMMATypes::f16
-                                                                         : NVVM::WGMMATypes::bf16);
-  auto one = NVVM::WGMMAScaleInAttr::get(context, NVVM::WGMMAScaleIn::one);
-  Value a = descriptor(own), b = descriptor(common);
-  for (int64_t step = 0; step < 4; ++step)
-    sums = NVVM::WgmmaMmaAsyncOp::create(
-        k.b, k.loc, sums.getType(), sums, k.add(a, 2 * step), k.add(b, 2 * step),
-        NVVM::MMAShapeAttr::get(context, 64, int(rows), 16), type, type,
-        NVVM::WGMMATypesAttr::get(context, NVVM::WGMMATypes::f32),
-        NVVM::WGMMAScaleOutAttr::get(context, NVVM::WGMMAScaleOut::one), one, one,
-        NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::row),
-        NVVM::MMALayoutAttr::get(context, NVVM::MMALayout::col), NVVM::MMAIntOverflowAttr());
-  return sums;
+/// "=f,=f,…,0,1,…": `count` results, each in the register of an operand.
+static std::string tied(char kind, int64_t count) {
+  std::string text;
+  for (int64_t i = 0; i < count; ++i)
+    text += std::string(i ? ",=" : "=") + kind;
+  for (int64_t i = 0; i < count; ++i)
+    text += "," + std::to_string(i);
+  return text;
 }
 
-void WarpGroup::begin() { NVVM::WgmmaFenceAlignedOp::create(k.b, k.loc); }
+static Value assembly(KernelBuilder &k, Type type, ValueRange operands, StringRef text,
+                      StringRef constraints) {
+  return LLVM::InlineAsmOp::create(k.b, k.loc, type, operands, text, constraints, /*has_side_effects=*/true,
+                                   /*is_align_stack=*/false, LLVM::tailcallkind::TailCallKind::None,
+                                   LLVM::AsmDialectAttr(), ArrayAttr())
+      .getResult(0);
+}
+
+Value WarpGroup::through(StringRef text, Type type, char kind, ArrayRef<Value> values) {
+  return assembly(k, type, values, text, tied(kind, int64_t(values.size())));
+}
+
+/// The dialect's operation takes own rows from shared memory only.
+Value WarpGroup::multiply(ArrayRef<Value> own, Value common, Value sums, bool fresh) {
+  int64_t count = rows / 2;
+  std::string text;
+  llvm::raw_string_ostream out(text);
+  out << "wgmma.mma_async.sync.aligned.m64n" << rows << "k" << stepK << ".f32." << nameOf(element) << "."
+      << nameOf(element) << " {";
+  for (int64_t i = 0; i < count; ++i)
+    out << (i ? ", $" : "$") << i;
+  out << "}, {";
+  for (int64_t i = 0; i < stepWords; ++i)
+    out << (i ? ", $" : "$") << 2 * count + i;
+  // Counts the sums before?, signs, K is in the common rows' direction.
+  out << "}, $" << 2 * count + stepWords << ", " << (fresh ? 0 : 1) << ", 1, 1, 0;";
+  Values operands;
+  if (fresh) // which keeps the sums before in registers of their own, uncopied
+    sums = LLVM::UndefOp::create(k.b, k.loc, sums.getType());
+  for (int64_t i = 0; i < count; ++i)
+    operands.push_back(LLVM::ExtractValueOp::create(k.b, k.loc, sums, i));
+  operands.append(own.begin(), own.end());
+  operands.push_back(common);
+  return assembly(k, sums.getType(), operands, text, tied('f', count) + ",r,r,r,r,l");
+}
+
+WarpGroup::Values WarpGroup::begin(ArrayRef<Value> own) {
+  auto type = LLVM::LLVMStructType::getLiteral(k.b.getContext(), SmallVector<Type>(own.size(), k.i32));
+  Value all = through("wgmma.fence.sync.aligned;", type, 'r', own);
+  Values result;
+  for (int64_t i = 0; i < int64_t(own.size()); ++i)
+    result.push_back(LLVM::ExtractValueOp::create(k.b, k.loc, all, i));
+  return result;
+}
+
 void WarpGroup::commit() { NVVM::WgmmaGroupSyncAlignedOp::create(k.b, k.loc); }
 void WarpGroup::wait(int64_t pending) {
   NVVM::WgmmaWaitGroupSyncOp::create(k.b, k.loc, k.b.getI64IntegerAttr(pending));
 }
-void WarpGroup::publish() {
-  NVVM::FenceProxyOp::create(k.b, k.loc, NVVM::ProxyKind::async_shared,
-                             NVVM::SharedSpaceAttr::get(k.b.getContext(), NVVM::SharedSpace::shared_cta));
-}
 
-/// Element 8c + 4q + 2p + e of the instruction is sum 4p + 2q + e of common rows from 16c on.
-KernelBuilder::Values WarpGroup::unpack(Value sums) {
-  KernelBuilder::Values tiles;
-  for (int64_t c = 0; c < rows / 16; ++c) {
-    SmallVector<Value> elements(8);
-    for (int64_t i = 0; i < 8; ++i)
-      elements[i / 2 % 2 * 4 + i / 4 * 2 + i % 2] = LLVM::ExtractValueOp::create(k.b, k.loc, sums, 8 * c + i);
-    tiles.push_back(vector::FromElementsOp::create(k.b, k.loc, k.vec(8, k.f32), elements));
-  }
-  return tiles;
+Value WarpGroup::finish(Value sums) {
+  Values values;
+  for (int64_t i = 0; i < rows / 2; ++i)
+    values.push_back(LLVM::ExtractValueOp::create(k.b, k.loc, sums, i));
+  return through("wgmma.wait_group.sync.aligned 0;", sums.getType(), 'f', values);
 }

@@ -1,13 +1,17 @@
-//===- WarpGroup.h - products of 128 threads from shared memory -*- C++ -*-===//
+//===- WarpGroup.h - products of 128 threads by wgmma -----------*- C++ -*-===//
 //
 // Part of Pith, under the Apache License v2.0 with LLVM Exceptions.
 // SPDX-License-Identifier: Apache-2.0 WITH LLVM-exception
 //
 //===----------------------------------------------------------------------===//
 //
-// wgmma of sm_90a: four warps multiply 64 own rows by up to 256 common ones; both operands are read from shared memory while
-// the threads do other things. There a row is 128 bytes, 64 k, whose 16-byte units change places by the row's lowest three
-// bits; rows follow each other, the first 1024-byte aligned.
+// wgmma of sm_90a: four warps multiply 64 own rows by up to 256 common ones, 16 k at a time, while the threads do other
+// things. Own rows are in registers: warp w of the group has rows 16w to 16w + 15, its lane l of them rows l / 4 and l / 4 + 8
+// and of the k the places 2 (l % 4) and + 1, + 8 and + 9. Common rows are read from shared memory, where a row is 128 bytes,
+// 64 k, whose 16-byte units change places by the row's lowest three bits; rows follow each other, the first 1024-byte aligned.
+//
+// An instruction begins and others must not touch its registers until it has ended. So what orders them takes the registers
+// through itself: nothing else can be moved past it.
 //
 //===----------------------------------------------------------------------===//
 #ifndef PITH_LIB_CODEGEN_GPU_WARPGROUP_H
@@ -20,28 +24,33 @@ namespace pith::gpu {
 class WarpGroup {
 public:
   using Value = mlir::Value;
-  static constexpr int64_t rowBytes = 128, ownRows = 64;
+  using Values = KernelBuilder::Values;
+  static constexpr int64_t rowBytes = 128, ownRows = 64, threads = 128, stepK = 16, stepWords = 4;
 
   WarpGroup(KernelBuilder &k, Element element, int64_t commonRows) : k(k), element(element), rows(commonRows) {}
 
-  /// Where unit `unit` of row `row` stands.
+  /// Where unit `unit` of common row `row` stands.
   static Value offset(KernelBuilder &k, Value row, Value unit);
-  /// No sums yet, as the instruction holds them: a struct.
+  /// Common rows at an address, for `multiply`; `step` steps of 16 k further on.
+  Value descriptor(Value address);
+  Value atStep(Value descriptor, int64_t step) { return k.add(descriptor, step * stepK * 2 / 16); }
+  /// No sums yet, as the instruction holds them: a struct of rows / 2 f32. Sum 4c + 2p + e is own row l / 4 + 8p and common
+  /// row 8c + 2 (l % 4) + e.
   Value zeros();
-  /// Begins to add a product of own rows and common rows along 64 k.
-  Value multiply(Value own, Value common, Value sums);
+  /// Own operands (i32, any number of them), which products may use now.
+  Values begin(llvm::ArrayRef<Value> own);
+  /// Begins to add a product along 16 k. `own`: words of rows l / 4, + 8, and again for the upper 8 places of k. `fresh`: the
+  /// sums before count as zeros.
+  Value multiply(llvm::ArrayRef<Value> own, Value common, Value sums, bool fresh = false);
   /// Products that are under way are a group; until at most `pending` groups are.
   void commit();
   void wait(int64_t pending);
-  /// Before the first product of a group.
-  void begin();
-  /// What this thread wrote to shared memory, the products see (behind a barrier).
-  void publish();
-  /// Sums as `tile.place sum` says of a team, 16 common rows after the other.
-  KernelBuilder::Values unpack(Value sums);
+  /// The sums when all has ended.
+  Value finish(Value sums);
 
 private:
-  Value descriptor(Value address);
+  Value through(llvm::StringRef text, mlir::Type type, char kind, llvm::ArrayRef<Value> values);
+  mlir::Type sumsType() const;
   KernelBuilder &k;
   Element element;
   int64_t rows;

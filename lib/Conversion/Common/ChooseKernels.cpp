@@ -27,7 +27,7 @@ void KernelChooser::choose(func::FuncOp function, bool stateOnly) {
       chooseLinear(cast<LinearOp>(op));
     ops.clear();
     function.walk([&](Operation *op) {
-      if (isa<EmbeddingOp, RMSNormOp, LayerNormOp, RopeOp>(op) && isTop(op))
+      if (isa<EmbeddingOp, RMSNormOp, LayerNormOp, RopeOp, AttentionOp>(op) && isTop(op))
         ops.push_back(op);
     });
     for (Operation *op : ops) {
@@ -35,6 +35,8 @@ void KernelChooser::choose(func::FuncOp function, bool stateOnly) {
         chooseEmbedding(embedding);
       else if (auto rope = dyn_cast<RopeOp>(op))
         chooseRope(rope);
+      else if (auto attention = dyn_cast<AttentionOp>(op))
+        chooseAttention(attention);
       else
         chooseNorm(op);
     }

@@ -5,7 +5,6 @@
 //
 //===----------------------------------------------------------------------===//
 #include "KernelChooser.h"
-#include "EntryManifest.h"
 #include "StepIndices.h"
 #include "mlir/Dialect/LLVMIR/LLVMDialect.h"
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
@@ -187,7 +186,7 @@ void KernelChooser::scratch(TensorBuilder &t, Call &call, std::optional<KernelFa
 
 static Operation *onlyUser(Value value) { return value.hasOneUse() ? *value.getUsers().begin() : nullptr; }
 
-static bool isF32(Value tensor) { return getElementTypeOrSelf(tensor.getType()).isF32(); }
+bool KernelChooser::isF32(Value tensor) { return getElementTypeOrSelf(tensor.getType()).isF32(); }
 
 namespace {
 /// What can run in a linear's kernel behind the product, found from its result on.
@@ -503,80 +502,4 @@ void KernelChooser::chooseTap(TapOp op) {
   call.sizes.push_back(t.idx(op.getSlot()));
   launch(t, toTapAttribute(module.getContext(), spec), call);
   op.erase();
-}
-
-StateOp KernelChooser::stateOf(Value cache) {
-  while (auto append = cache.getDefiningOp<KVAppendOp>())
-    cache = append.getCache();
-  auto op = cache.getDefiningOp<CacheOp>();
-  return op ? symbols.lookup<StateOp>(op.getState()) : StateOp();
-}
-
-bool KernelChooser::chooseAppend(KVAppendOp op) {
-  StateOp state = stateOf(op.getCache());
-  if (!state || !isF32(op.getK()) || !isF32(op.getV()))
-    return stay(op, "its keys and values are not f32, or its state is not declared");
-  OpBuilder b(op);
-  TensorBuilder t(b, op.getLoc());
-  Call call;
-  call.in(rows2D(t, op.getK()));
-  call.in(rows2D(t, op.getV()));
-  launch(t, toAttribute(module.getContext(), getCacheLayout(module, state)), call);
-  return true;
-}
-
-/// The bias by distance as the kernel reads it (biasStride in Kernels.h).
-static Value layOutBias(TensorBuilder &t, DenseFPElementsAttr bias) {
-  auto type = cast<RankedTensorType>(bias.getType());
-  int64_t heads = type.getDimSize(0), distances = type.getDimSize(1), stride = cpu::biasStride(distances);
-  SmallVector<float> given, laidOut(heads * stride, 0.0f);
-  for (const APFloat &value : bias.getValues<APFloat>())
-    given.push_back(value.convertToFloat());
-  for (int64_t head = 0; head < heads; ++head)
-    for (int64_t i = 0; i < cpu::biasFront + distances; ++i) {
-      int64_t distance = std::min(cpu::biasFront + distances - 1 - i, distances - 1);
-      laidOut[head * stride + i] = given[head * distances + distance];
-    }
-  auto attribute = DenseElementsAttr::get(type.clone({heads, stride}), ArrayRef<float>(laidOut));
-  return arith::ConstantOp::create(t.b, t.loc, attribute);
-}
-
-bool KernelChooser::chooseCacheAttention(CacheAttentionOp op) {
-  StateOp state = stateOf(op.getCache());
-  if (!state || !isF32(op.getQ()))
-    return stay(op, "its queries are not f32, or its state is not declared");
-  if (state.getCondition() != op.getCondition())
-    return stay(op, "its state is one of the condition, or it is to be, but not both");
-  DenseFPElementsAttr bias;
-  if (op.getBias() && !matchPattern(op.getBias(), m_Constant(&bias)))
-    return stay(op, "its bias is no constant");
-  OpBuilder b(op);
-  TensorBuilder t(b, op.getLoc());
-  cpu::AttentionSpec spec;
-  spec.cache = getCacheLayout(module, state);
-  spec.heads = op.getHeads();
-  spec.scale = op.getScale().convertToFloat();
-  spec.softcap = op.getSoftcap().convertToFloat();
-  spec.window = op.getWindow();
-  spec.sinks = bool(op.getSinks());
-  spec.alibi = bool(op.getAlibi());
-  spec.bias = bias ? cast<RankedTensorType>(bias.getType()).getDimSize(1) : 0;
-  spec.condition = op.getCondition();
-  if (std::string why = family.lacks(spec); !why.empty())
-    return stay(op, why);
-  Call call;
-  Value q = rows2D(t, op.getQ());
-  call.in(q);
-  call.out(t.empty({t.dim(q, 0), t.fixed(spec.heads * spec.cache.valueDim)}, t.f32));
-  scratch(t, call, family.scratch(spec), t.dim(q, 0));
-  for (Value vector : {op.getSinks(), op.getAlibi()})
-    if (vector)
-      call.in(vector);
-  if (bias)
-    call.in(layOutBias(t, bias));
-  Value result = launch(t, toAttribute(module.getContext(), spec), call)[0];
-  op.getResult().replaceAllUsesWith(t.as(
-      t.reshape(result, {t.dim(q, 0), t.fixed(spec.heads * spec.cache.valueDim)}), op.getResult().getType()));
-  op.erase();
-  return true;
 }

@@ -57,6 +57,7 @@ private:
   bool chooseRope(RopeOp op);
   bool chooseAppend(KVAppendOp op);
   bool chooseCacheAttention(CacheAttentionOp op);
+  bool chooseAttention(AttentionOp op);
   void chooseTap(TapOp op);
 
   struct Part {
@@ -84,6 +85,7 @@ private:
   mlir::Operation::result_range launch(TensorBuilder &t, mlir::DictionaryAttr spec, const Call &call);
   mlir::Value rows2D(TensorBuilder &t, mlir::Value x);
   bool stay(mlir::Operation *op, const llvm::Twine &why);
+  static bool isF32(mlir::Value tensor);
   StateOp stateOf(mlir::Value cache);
 
   mlir::ModuleOp module;

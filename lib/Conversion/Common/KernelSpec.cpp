@@ -65,8 +65,15 @@ DictionaryAttr pith::toAttribute(MLIRContext *context, const CacheLayout &layout
 }
 
 DictionaryAttr pith::toAttribute(MLIRContext *context, const AttentionSpec &spec) {
-  return Writer(context, "attention")
-      .cache(spec.cache)
+  Writer writer(context, "attention");
+  if (spec.tensors)
+    writer.flag("tensors", true)
+        .flag("causal", spec.causal)
+        .text("mask", maskNames[static_cast<int>(spec.mask)])
+        .strides({0, 1, 2, 3});
+  else
+    writer.text("cache", "read").strides({0, 1});
+  return writer.cache(spec.cache)
       .number("heads", spec.heads)
       .real("scale", spec.scale)
       .real("softcap", spec.softcap)
@@ -75,8 +82,6 @@ DictionaryAttr pith::toAttribute(MLIRContext *context, const AttentionSpec &spec
       .flag("alibi", spec.alibi)
       .number("bias", spec.bias)
       .flag("condition", spec.condition)
-      .text("cache", "read")
-      .strides({0, 1})
       .done();
 }
 

@@ -28,6 +28,7 @@ inline constexpr llvm::StringLiteral normNames[] = {"none", "rms", "layer"};
 inline constexpr llvm::StringLiteral activationNames[] = {"none", "relu",      "silu",
                                                           "gelu", "gelu_tanh", "quick_gelu"};
 inline constexpr llvm::StringLiteral elementNames[] = {"f32", "f16", "bf16"};
+inline constexpr llvm::StringLiteral maskNames[] = {"none", "add", "keep"};
 
 class Writer {
 public:
@@ -142,6 +143,10 @@ public:
     spec.alibi = flag("alibi");
     spec.bias = number("bias");
     spec.condition = flag("condition");
+    if ((spec.tensors = flag("tensors"))) {
+      spec.causal = flag("causal");
+      spec.mask = choice<Mask>("mask", maskNames);
+    }
   }
   void norm(NormSpec &spec) {
     spec.kind = choice<Norm>("norm", normNames);

@@ -23,7 +23,9 @@ class CPUKernels : public KernelFamily {
 public:
   explicit CPUKernels(const cpu::Machine &machine) : machine(machine) {}
   std::string lacks(const cpu::LinearLayout &) const override { return ""; }
-  std::string lacks(const cpu::AttentionSpec &) const override { return ""; }
+  std::string lacks(const cpu::AttentionSpec &spec) const override {
+    return spec.tensors ? "attention over tensors" : "";
+  }
   bool normsInFront(cpu::Norm) const override { return true; }
   int64_t packedBytes(const cpu::LinearLayout &weights) const override { return weights.sizeBytes(); }
   std::optional<Scratch> scratch(const cpu::LinearSpec &spec) const override {

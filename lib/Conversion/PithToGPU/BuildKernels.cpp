@@ -55,6 +55,17 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
       return {};
     return pith::gpu::getOrCreateLinear(module, spec);
   }
+  if (kind == "pack_rows") { // for a linear layer
+    pith::gpu::LinearSpec spec;
+    r.weights(spec.layout);
+    r.fusion(spec);
+    spec.input = element("input");
+    spec.product = element("product");
+    spec.parts = r.number("parts", 1);
+    if (r.failed || refused(spec.layout.check()))
+      return {};
+    return pith::gpu::getOrCreatePackRows(module, pith::gpu::PackRowsSpec::of(spec));
+  }
   if (kind == "norm") {
     pith::gpu::NormSpec spec;
     r.norm(spec);

@@ -51,8 +51,8 @@ public:
     StringRef kind = text("kind");
     LogicalResult result = kind == "linear"      ? linear()
                            : kind == "kv_append" ? append()
-                           : kind == "attention" ? attention()
-                           : kind == "tap"       ? tap()
+                           : kind == "attention" ? flag("tensors") ? tensorAttention() : attention()
+                           : kind == "tap" ? tap()
                            : kind == "embedding" ? embedding()
                            : kind == "draw"      ? draw()
                                                  : plain();
@@ -102,12 +102,16 @@ private:
     shape.parts = reader.number("parts", 1);
     shape.rowTile = tile;
     shape.warpGroups = warpGroups;
+    if (warpGroups) // which pack_rows has done
+      shape.norm = pith::gpu::Norm::None;
     if (!reader.failed)
       shape.stages = shape.stagesFor(machines);
     return formIfAny(reader, shape,
                      {{"row_tile", integer(tile)},
                       {"stages", integer(shape.stages)},
-                      {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()}});
+                      {"warp_groups", warpGroups ? b.getUnitAttr() : Attribute()},
+                      {"norm", warpGroups ? b.getStringAttr("none") : spec.get("norm")},
+                      {"input", warpGroups ? spec.get("product") : spec.get("input")}});
   }
 
   Value hasFlag(int64_t flag, bool wanted = true) {
@@ -150,9 +154,14 @@ private:
 
   /// Few rows stream the weights once, in f32; more go through matrix units, whose sums have another order:
   /// where a row's sums must not depend on the others, rows stay few. Every form is one more kernel to
-  /// compile: there are as few as keep a step's cost near its rows.
+  /// compile: there are as few as keep a step's cost near its rows. For warp groups, rows are packed first
+  /// into memory that the caller gives.
   LogicalResult linear() {
-    Value rows = arguments.back();
+    Value rows = arguments.back(), packed;
+    if (flag("warp_groups")) {
+      packed = arguments[3];
+      arguments.erase(arguments.begin() + 3);
+    }
     auto upTo = [&](int64_t tile) -> Value {
       return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sle, rows, go.constant(tile));
     };
@@ -168,9 +177,14 @@ private:
     choose(upTo(1), one);
     Value fixedOrder = arith::XOrIOp::create(b, loc, isFree(), arith::ConstantIntOp::create(b, loc, 1, 1));
     choose(arith::OrIOp::create(b, loc, fixedOrder, upTo(4)), four);
-    mlir::gpu::GPUFuncOp some = matrixForm(16), many;
-    if (llvm::all_of(machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; }))
+    mlir::gpu::GPUFuncOp some = matrixForm(16), many, pack, hundreds;
+    if (packed) {
+      pack = kernel({{"kind", b.getStringAttr("pack_rows")}});
       many = matrixForm(128, /*warpGroups=*/true);
+      hundreds = matrixForm(256, /*warpGroups=*/true);
+      if (!pack || !many)
+        return failure();
+    }
     for (int64_t tile : {128, 64, 32})
       if (!many)
         many = matrixForm(tile);
@@ -180,6 +194,19 @@ private:
       return failure();
     if (many)
       choose(upTo(16), some);
+    if (packed) {
+      SmallVector<Value> rowsIn = {arguments[0], packed, rows};
+      if (text("norm") != "none") {
+        rowsIn.insert(rowsIn.begin() + 1, arguments[3]);
+        arguments.erase(arguments.begin() + 3);
+      }
+      go.launch(pack, rowsIn);
+      arguments[0] = packed;
+    }
+    if (hundreds) {
+      choose(upTo(128), many);
+      many = hundreds;
+    }
     go.launch(many ? many : some, arguments);
     return success();
   }
@@ -188,11 +215,7 @@ private:
     return arith::ExtUIOp::create(b, loc, go.i64, go.field(offsetof(pith_exec_context, rows), go.i32));
   }
   Value rowLanes() { return go.field(offsetof(pith_exec_context, row_lanes), go.pointer); }
-  Value lanes() {
-    return go.field(flag("condition") ? offsetof(pith_exec_context, conditions)
-                                      : offsetof(pith_exec_context, lane),
-                    go.pointer);
-  }
+  Value lanes() { return go.field(offsetof(pith_exec_context, lane), go.pointer); }
   Value layer() { return go.constant(number("layer_offset") / 64); }
 
   /// (k, v, ldk, ldv)
@@ -204,15 +227,19 @@ private:
     return success(form);
   }
 
-  /// (q, out, scratch, [sinks], [alibi], ldq, ldo). Blocks share a row's tokens where rows alone would leave
-  /// the device idle.
+  /// (q, out, scratch, [sinks], [alibi], [bias], ldq, ldo). Blocks share a row's tokens where rows alone
+  /// would leave the device idle.
   LogicalResult attention() {
-    Value q = arguments[0], out = arguments[1], parts = arguments[2], sinks, slopes;
+    Value q = arguments[0], out = arguments[1], parts = arguments[2], sinks, slopes, bias, conditions;
     size_t next = 3;
     if (flag("sinks"))
       sinks = arguments[next++];
     if (flag("alibi"))
       slopes = arguments[next++];
+    if (number("bias") > 0)
+      bias = arguments[next++];
+    if (flag("condition"))
+      conditions = go.field(offsetof(pith_exec_context, conditions), go.pointer);
     Value ldq = arguments[next], ldo = arguments[next + 1], count = rows(), many = layer();
     mlir::gpu::GPUFuncOp whole = kernel(), split = kernel({{"split", b.getUnitAttr()}}),
                          merge = kernel({{"kind", b.getStringAttr("attention_merge")}});
@@ -231,10 +258,18 @@ private:
     b.setInsertionPointToStart(choice.thenBlock());
     Value splits = arith::DivUIOp::create(b, loc, go.constant(most),
                                           arith::MaxUIOp::create(b, loc, count, go.constant(1)));
-    go.launch(split, given({q, rowLanes(), lanes(), slopes, parts, count, ldq, many, splits}));
+    go.launch(split,
+              given({q, rowLanes(), lanes(), conditions, slopes, bias, parts, count, ldq, many, splits}));
     go.launch(merge, given({parts, sinks, out, count, ldo, splits}));
     b.setInsertionPointToStart(choice.elseBlock());
-    SmallVector<Value> operands = given({q, rowLanes(), lanes(), sinks, slopes, out, count, ldq, ldo, many});
+    SmallVector<Value> operands =
+        given({q, rowLanes(), lanes(), conditions, sinks, slopes, bias, out, count, ldq, ldo, many});
+    tileOr(whole, isFree(), operands);
+    return success();
+  }
+
+  /// Starts attention's form on matrix units, if there is one, where the condition holds; else `whole`.
+  void tileOr(mlir::gpu::GPUFuncOp whole, Value condition, ArrayRef<Value> operands) {
     mlir::gpu::GPUFuncOp tile;
     if (spec.get("product")) {
       pith::gpu::AttentionSpec shape;
@@ -246,12 +281,37 @@ private:
       tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}});
     }
     if (tile) {
-      auto free = scf::IfOp::create(b, loc, isFree(), /*withElseRegion=*/true);
-      b.setInsertionPointToStart(free.thenBlock());
+      auto choice = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/true);
+      b.setInsertionPointToStart(choice.thenBlock());
       go.launch(tile, operands);
-      b.setInsertionPointToStart(free.elseBlock());
+      b.setInsertionPointToStart(choice.elseBlock());
     }
     go.launch(whole, operands);
+  }
+
+  /// (q, out, k, v, [mask], [sinks], rows, queries, tokens, [mask's steps], ldq, ldo, ldk, ldv). Matrix units
+  /// take 16 queries at least; without tokens there is nothing to take.
+  LogicalResult tensorAttention() {
+    mlir::gpu::GPUFuncOp whole = kernel();
+    if (!whole)
+      return failure();
+    bool masked = text("mask") != "none";
+    size_t next = 4 + masked + flag("sinks");
+    ArrayRef<Value> all = arguments, constants = all.slice(4, next - 4), sizes = all.drop_front(next),
+                    strides = all.take_back(4);
+    if (sizes.size() != (masked ? 11u : 7u))
+      return host.emitError("attention over tensors takes other operands than ") << host.getArgumentTypes();
+    SmallVector<Value> operands = {all[0], all[2], all[3]};
+    llvm::append_range(operands, constants);
+    operands.push_back(all[1]);
+    operands.push_back(sizes[0]);
+    llvm::append_range(operands, strides);
+    llvm::append_range(operands, sizes.slice(1, sizes.size() - 5));
+    auto atLeast = [&](Value x, int64_t least) -> Value {
+      return arith::CmpIOp::create(b, loc, arith::CmpIPredicate::sge, x, go.constant(least));
+    };
+    Value many = arith::AndIOp::create(b, loc, atLeast(sizes[1], 16), atLeast(sizes[2], 1));
+    tileOr(whole, arith::AndIOp::create(b, loc, isFree(), many), operands);
     return success();
   }
 

@@ -10,10 +10,11 @@
 
 using namespace mlir;
 
-void pith::buildGPUSchedule(OpPassManager &pm, const ScheduleOptions &options) {
+void pith::buildGPUSchedule(OpPassManager &pm, const ScheduleOptions &options, StringRef target) {
   ConvertPithToGPUOptions kernels;
   kernels.exact = options.exact;
   kernels.stateOnly = options.reference;
+  kernels.target = target.str();
   addSchedule(pm, options, createConvertPithToGPU(kernels));
   pm.addPass(createMoveConstants());
 }

@@ -5,6 +5,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "../Common/KernelChooser.h"
+#include "../Common/SpecAttributes.h"
 #include "mlir/Dialect/Arith/IR/Arith.h"
 #include "mlir/Dialect/Bufferization/IR/Bufferization.h"
 #include "mlir/Dialect/Func/IR/FuncOps.h"
@@ -13,6 +14,7 @@
 #include "mlir/Dialect/MemRef/IR/MemRef.h"
 #include "mlir/Dialect/Tensor/IR/Tensor.h"
 #include "pith/Codegen/GPU/Kernels.h"
+#include "pith/Codegen/GPU/Machine.h"
 #include "pith/Conversion/KernelSpec.h"
 #include "pith/Conversion/Passes.h"
 #include "pith/Conversion/PithToGPU/Passes.h"
@@ -35,7 +37,8 @@ static pith::gpu::LinearLayout layoutOf(const kernels::LinearWeights &weights) {
 namespace {
 class GPUKernels : public KernelFamily {
 public:
-  explicit GPUKernels(bool exact) : exact(exact) {}
+  /// `warpGroups`: all chips have them.
+  GPUKernels(bool exact, bool warpGroups) : exact(exact), warpGroups(warpGroups) {}
   std::string lacks(const cpu::LinearLayout &weights) const override {
     return llvm::toString(layoutOf(weights).check());
   }
@@ -48,9 +51,18 @@ public:
   int64_t packedBytes(const cpu::LinearLayout &weights) const override {
     return layoutOf(weights).sizeBytes();
   }
-  std::optional<Scratch> scratch(const cpu::LinearSpec &) const override { return std::nullopt; }
+  /// For rows as warp groups read them.
+  std::optional<Scratch> scratch(const cpu::LinearSpec &spec) const override {
+    if (!takesWarpGroups(spec.layout))
+      return std::nullopt;
+    using Rows = pith::gpu::PackRowsSpec;
+    int64_t row = Rows::of(groupSpec(spec.layout)).rowBytes();
+    return Scratch{row, row * (Rows::tileRows - 1)};
+  }
   /// Of the blocks that share a row's tokens, each leaves what it found.
   std::optional<Scratch> scratch(const cpu::AttentionSpec &spec) const override {
+    if (spec.tensors)
+      return std::nullopt;
     int64_t part = spec.heads * (2 + spec.cache.valueDim) * 4;
     return Scratch{0, part * attentionSplits(spec.cache.kvHeads)};
   }
@@ -66,14 +78,22 @@ public:
       list.set("parts", b.getI64IntegerAttr(parts));
     };
     if (kind == "linear") {
-      StringRef format = spec.getAs<StringAttr>("format").getValue();
-      bool whole = exact || format == "f32";
-      multiply(whole || format == "bf16" ? "bf16" : "f16", whole ? 3 : 1);
+      kernels::LinearWeights weights;
+      kernels::Reader reader(spec, [&] { return emitError(UnknownLoc::get(spec.getContext())); });
+      reader.weights(weights);
+      pith::gpu::LinearSpec product = groupSpec(weights);
+      multiply(kernels::elementNames[int(product.product)], product.parts);
+      if (takesWarpGroups(weights))
+        list.set("warp_groups", b.getUnitAttr());
     } else if (kind == "attention") {
-      // An f32 cache would be rounded.
+      // A cache of f32 was asked for; tensors have no element that anyone chose.
       StringRef element = spec.getAs<StringAttr>("element").getValue();
       if (element != "f32")
         multiply(element, exact ? 2 : 1);
+      else if (exact || !spec.get("tensors"))
+        multiply("bf16", 3);
+      else
+        multiply("f16", 1);
     }
     return list.getDictionary(spec.getContext());
   }
@@ -84,7 +104,23 @@ public:
   }
 
 private:
-  bool exact;
+  /// How a layer of such weights multiplies, by warp groups if there are.
+  pith::gpu::LinearSpec groupSpec(const kernels::LinearWeights &weights) const {
+    using pith::gpu::Element;
+    using pith::gpu::WeightFormat;
+    pith::gpu::LinearSpec spec;
+    spec.layout = layoutOf(weights);
+    bool whole = exact || weights.format == WeightFormat::F32;
+    spec.product = whole || weights.format == WeightFormat::BF16 ? Element::BF16 : Element::F16;
+    spec.parts = whole ? 3 : 1;
+    spec.rowTile = 128;
+    spec.warpGroups = true;
+    return spec;
+  }
+  bool takesWarpGroups(const kernels::LinearWeights &weights) const {
+    return warpGroups && llvm::toString(groupSpec(weights).check()).empty();
+  }
+  bool exact, warpGroups;
 };
 
 /// Constants become weights: what a kernel reads has to be on the device. One value in all places is filled
@@ -141,7 +177,16 @@ struct ConvertPithToGPU : pith::impl::ConvertPithToGPUBase<ConvertPithToGPU> {
   using ConvertPithToGPUBase::ConvertPithToGPUBase;
   void runOnOperation() override {
     ModuleOp module = getOperation();
-    GPUKernels family(exact);
+    bool warpGroups = false;
+    if (!target.empty()) {
+      llvm::Expected<SmallVector<pith::gpu::Machine>> machines = pith::gpu::parseTarget(target);
+      if (!machines) {
+        module.emitError(llvm::toString(machines.takeError()));
+        return signalPassFailure();
+      }
+      warpGroups = llvm::all_of(*machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; });
+    }
+    GPUKernels family(exact, warpGroups);
     KernelChooser chooser(module, family, exact);
     for (auto function : llvm::to_vector(module.getOps<func::FuncOp>()))
       if (!function.isExternal())

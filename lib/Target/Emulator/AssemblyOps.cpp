@@ -6,7 +6,8 @@
 //===----------------------------------------------------------------------===//
 //
 // Some instructions have no operation: products of wgmma with A in registers, loads that say how to cache.
-// Those are read from the text; any other text is an error.
+// Those are read from the text; any other text is an error. What orders products may take registers through
+// itself: results that are its operands.
 //
 //===----------------------------------------------------------------------===//
 #include "KernelLowering.h"
@@ -15,7 +16,9 @@
 #include "llvm/ADT/STLExtras.h"
 #include "llvm/ADT/StringExtras.h"
 
+#include <cstddef>
 #include <cstdint>
+#include <string>
 
 using namespace mlir;
 using namespace pith::emulator;
@@ -53,11 +56,37 @@ static LogicalResult wgmma(KernelLowering &k, LLVM::InlineAsmOp op) {
   return k.replaceByOperate(op, PITH_EMU_WGMMA, immediates, operands);
 }
 
+/// wgmma.fence or wgmma.wait_group, each of whose results is the operand of its number.
+static LogicalResult orderProducts(KernelLowering &k, LLVM::InlineAsmOp op) {
+  StringRef text = op.getAsmString(), wait = text;
+  unsigned pending = 0;
+  bool waits = wait.consume_front("wgmma.wait_group.sync.aligned ");
+  SmallVector<StringRef> constraints;
+  op.getConstraints().split(constraints, ',');
+  SmallVector<Value> operands(op.getOperands());
+  bool known =
+      waits ? !wait.trim(" ;").getAsInteger(10, pending) : text.trim(" ;") == "wgmma.fence.sync.aligned";
+  known &= op->getNumResults() == 1 && constraints.size() == 2 * operands.size();
+  for (size_t i = 0; known && i < operands.size(); ++i)
+    known = constraints[operands.size() + i] == std::to_string(i);
+  auto type = known ? dyn_cast<LLVM::LLVMStructType>(op->getResult(0).getType()) : LLVM::LLVMStructType();
+  if (!type || type.getBody().size() != operands.size())
+    return unknown(op, text);
+  k.operate(op, waits ? PITH_EMU_WGMMA_WAIT : PITH_EMU_WGMMA_FENCE, pending, {}, {});
+  Value all = LLVM::UndefOp::create(k.b, op.getLoc(), type);
+  for (auto [i, operand] : llvm::enumerate(operands))
+    all = LLVM::InsertValueOp::create(k.b, op.getLoc(), all, operand, int64_t(i));
+  k.replace(op, all);
+  return success();
+}
+
 static LogicalResult inlineAsm(KernelLowering &k, Operation *op) {
   auto assembly = cast<LLVM::InlineAsmOp>(op);
   StringRef text = assembly.getAsmString();
   if (text.contains("wgmma.mma_async.sync.aligned.m64n"))
     return wgmma(k, assembly);
+  if (text.starts_with("wgmma.") && !assembly.getOperands().empty())
+    return orderProducts(k, assembly);
   // How the amdgpu dialect writes its barrier for some chips.
   if (text.contains("s_barrier") && op->getNumResults() == 0)
     return k.replaceByOperate(op, PITH_EMU_BARRIER, 0, {});

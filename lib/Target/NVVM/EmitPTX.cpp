@@ -14,6 +14,8 @@
 #include "mlir/Target/LLVMIR/Dialect/GPU/GPUToLLVMIRTranslation.h"
 #include "mlir/Target/LLVMIR/Dialect/NVVM/NVVMToLLVMIRTranslation.h"
 #include "pith/Target/NVVM/Target.h"
+#include "llvm/IR/InstrTypes.h"
+#include "llvm/IR/Module.h"
 #include "llvm/Support/TargetSelect.h"
 
 using namespace llvm;
@@ -39,6 +41,16 @@ struct ConvertToNVVM : mlir::PassWrapper<ConvertToNVVM, mlir::OperationPass<mlir
 };
 } // namespace
 
+/// Instructions that kernels write as text may be a warp's or a group's together, which the dialect cannot
+/// say: they stay in the branch where they stand, and next to what they order.
+static void markConvergent(Module &module) {
+  for (Function &function : module)
+    for (BasicBlock &block : function)
+      for (Instruction &instruction : block)
+        if (auto *call = dyn_cast<CallBase>(&instruction); call && call->isInlineAsm())
+          call->setConvergent();
+}
+
 static Expected<std::unique_ptr<Compiled>> compile(mlir::gpu::GPUModuleOp module,
                                                    const pith::gpu::Machine &machine) {
   if (machine.vendor != pith::gpu::Vendor::CUDA)
@@ -60,7 +72,7 @@ static Expected<std::unique_ptr<Compiled>> compile(mlir::gpu::GPUModuleOp module
         mlir::registerGPUDialectTranslation(registry);
         mlir::registerNVVMDialectTranslation(registry);
       },
-      [](Module &) {});
+      markConvergent);
 }
 
 Expected<std::string> pith::nvvm::emitLLVM(mlir::gpu::GPUModuleOp module, const gpu::Machine &machine) {

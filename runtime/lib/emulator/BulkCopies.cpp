@@ -73,12 +73,27 @@ struct Tile {
   }
 };
 
+/// Fails where a product that nobody has waited for may still read what a load replaces.
+bool checkUnread(Multiprocessor &multiprocessor, const Lane &lane, uint64_t offset, uint64_t bytes) {
+  for (const Warp &warp : multiprocessor.warps)
+    for (const PendingReads::Read &read : warp.products.reads)
+      if (read.offset < offset + bytes && offset < read.offset + read.bytes) {
+        multiprocessor.fail(lane, lane.site,
+                            "loads offset %" PRIu64
+                            " of shared memory, which products of warp %u that have not "
+                            "been waited for may still read",
+                            std::max<uint64_t>(offset, read.offset), warp.index);
+        return false;
+      }
+  return true;
+}
+
 } // namespace
 
 void beginLoad(Multiprocessor &multiprocessor, Lane &lane, uint64_t to, std::vector<uint8_t> data,
                const void *mbarrier) {
   const Mbarrier *barrier = findMbarrier(multiprocessor, lane, mbarrier);
-  if (!barrier)
+  if (!barrier || !checkUnread(multiprocessor, lane, to, data.size()))
     return;
   const Finding finding = multiprocessor.shadow.markPending(uint32_t(to), uint32_t(data.size()), lane.index,
                                                             multiprocessor.warpOf(lane).view);

@@ -36,10 +36,26 @@ func.func private @text() attributes {pith.kernel = "norm"}
 
 // -----
 
-// expected-error @below {{no kernel for attention over sequences' conditions}}
+// expected-error @below {{no kernel for attention over sequences' conditions with a window, slopes or biases by distance}}
 func.func private @condition() attributes {pith.kernel = {
   kind = "attention", element = "f16", kv_heads = 4, head_dim = 64, value_dim = 64, layer_offset = 0, heads = 4,
-  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, condition, input = "f32", output = "f32"}}
+  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 8, condition, input = "f32", output = "f32"}}
+
+// -----
+
+// expected-error @below {{no kernel for attention over tensors with slopes or biases by distance, or split}}
+func.func private @tensors() attributes {pith.kernel = {
+  kind = "attention", tensors, mask = "none", element = "f32", kv_heads = 4, head_dim = 64, value_dim = 64,
+  layer_offset = 0, heads = 4, scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, split, input = "f32",
+  output = "f32"}}
+
+// -----
+
+// expected-error-re @below {{'mask' in {{.*}} should be one of the names it can have}}
+func.func private @mask() attributes {pith.kernel = {
+  kind = "attention", tensors, mask = "some", element = "f32", kv_heads = 4, head_dim = 64, value_dim = 64,
+  layer_offset = 0, heads = 4, scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f32",
+  output = "f32"}}
 
 // -----
 

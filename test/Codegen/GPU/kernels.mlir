@@ -6,7 +6,7 @@
 
 // CHECK-DAG: #[[LINEAR:.+]] = affine_map<(d0) -> (512, d0, 1)>
 // CHECK-DAG: #[[NORM:.+]] = affine_map<(d0, d1) -> (d0 * 8, 1, 1)>
-// CHECK-DAG: #[[ATTENTION:.+]] = affine_map<(d0, d1, d2, d3) -> (8, d0, d3)>
+// CHECK-DAG: #[[ATTENTION:.+]] = affine_map<(d0, d1, d2, d3) -> (d0 * 8, d3, 1)>
 // CHECK: gpu.module @kernels
 // CHECK: llvm.mlir.global external @pith_shared() {addr_space = 3 : i32, alignment = 1024 : i64} : !llvm.array<0 x i8>
 

@@ -89,6 +89,20 @@ func.func private @attention() attributes {pith.kernel = {
   scale = 0.088 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f16", output = "f16", tile, product = "f16",
   parts = 1}}
 
+// Over tensors of f32, exactly: three parts of keys in shared memory, the six products of parts that count.
+// CHECK-LABEL: gpu.func @attention_f32_2x32x32_h2_{{.*}}_tensors_causal_mask_f32_f32_tile_bf16x3(
+// CHECK: scf.for
+// CHECK-COUNT-6: tile.product {{.*}} : vector<8xbf16>
+// CHECK: tile.chain
+// PTX-LABEL: .entry attention_f32_2x32x32
+// PTX: mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32
+// MFMA-LABEL: attention_f32_2x32x32
+// MFMA: v_mfma_f32_16x16x16_bf16
+func.func private @tensors() attributes {pith.kernel = {
+  kind = "attention", tensors, causal, mask = "add", element = "f32", kv_heads = 2, head_dim = 32, value_dim = 32,
+  layer_offset = 0, heads = 2, scale = 0.25 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f32",
+  output = "f32", tile, product = "bf16", parts = 3}}
+
 // CHECK-LABEL: gpu.func @sample_32000(
 // CHECK: scf.for
 func.func private @sample() attributes {pith.kernel = {kind = "sample", n = 32000}}

@@ -40,6 +40,28 @@ func.func private @attention(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, i6
   layer_offset = 0 : i64, heads = 4 : i64, scale = 0.25 : f32, softcap = 0.0 : f32, window = 0 : i64, bias = 0 : i64,
   input = "f32", output = "f32"}}
 
+// Over a condition: its lanes beside the step's.
+// CHECK: func private @condition(%[[CTX:[a-z0-9]+]]: !llvm.ptr,
+// CHECK: llvm.getelementptr %[[CTX]][168]
+func.func private @condition(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64, i64) attributes {pith.kernel = {
+  kind = "attention", cache = "read", element = "f16", kv_heads = 2 : i64, head_dim = 16 : i64, value_dim = 16 : i64,
+  layer_offset = 0 : i64, heads = 4 : i64, scale = 0.25 : f32, softcap = 0.0 : f32, window = 0 : i64, bias = 0 : i64,
+  condition, input = "f32", output = "f32"}}
+
+// Over tensors: matrix units where there are 16 queries and any tokens.
+// CHECK: func private @tensors(%{{.*}}: !llvm.ptr, %{{.*}}: i32, {{.*}} %[[QUERIES:[a-z0-9]+]]: i64, %[[TOKENS:[a-z0-9]+]]: i64, %{{[a-z0-9]+}}: i64, %{{[a-z0-9]+}}: i64, %{{[a-z0-9]+}}: i64, %{{[a-z0-9]+}}: i64)
+// CHECK-DAG: %[[C16:.*]] = arith.constant 16 : i64
+// CHECK-DAG: arith.cmpi sge, %[[QUERIES]], %[[C16]]
+// CHECK-DAG: arith.cmpi sge, %[[TOKENS]], %
+// CHECK: scf.if
+// CHECK:   llvm.call
+// CHECK: } else {
+// CHECK:   llvm.call
+func.func private @tensors(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64, i64, i64, i64, i64, i64, i64) attributes {pith.kernel = {
+  kind = "attention", tensors, mask = "none", element = "f32", kv_heads = 2 : i64, head_dim = 16 : i64, value_dim = 16 : i64,
+  layer_offset = 0 : i64, heads = 4 : i64, scale = 0.25 : f32, softcap = 0.0 : f32, window = 0 : i64, bias = 0 : i64,
+  input = "f32", output = "f32", product = "bf16", parts = 3 : i64}}
+
 // A tap is nothing where it is not wanted.
 // CHECK: func private @tap(%[[CTX:[a-z0-9]+]]: !llvm.ptr,
 // CHECK: %[[TAPS:.*]] = llvm.load

@@ -34,6 +34,7 @@ std::vector<float> someFloats(size_t count, uint32_t seed) {
 
 struct Case {
   const char *folder, *name;
+  const char *target = "cpu";
 };
 
 class EncoderDecoder : public ::testing::TestWithParam<Case> {
@@ -97,7 +98,10 @@ TEST_P(EncoderDecoder, StepsAreTheGraph) {
   const std::string model = std::string(GetParam().folder) + "/" + GetParam().name + "/model.onnx";
   if (!std::filesystem::exists(model))
     GTEST_SKIP() << model << " is not there";
-  const Compiled compiled(model, [](CompileOptions &options) { options.cacheElement = "f32"; });
+  const Compiled compiled(model, [](CompileOptions &options) {
+    options.cacheElement = "f32";
+    options.target = GetParam().target;
+  });
   const Module module(compiled.path());
   ASSERT_TRUE(module.supports(PITH_CAN_CONDITION));
   const pith_step_info info = module.stepInfo();
@@ -140,9 +144,10 @@ TEST_P(EncoderDecoder, StepsAreTheGraph) {
 }
 
 constexpr const char *kShared = PITH_SHARED_MODELS_DIR "/tiny/t5";
-INSTANTIATE_TEST_SUITE_P(Models, EncoderDecoder,
-                         ::testing::Values(Case{PITH_TEST_MODELS_DIR "/families", "flan-t5"},
-                                           Case{kShared, "decoder_model"}),
-                         [](const auto &info) { return "case" + std::to_string(info.index); });
+INSTANTIATE_TEST_SUITE_P(
+    Models, EncoderDecoder,
+    ::testing::Values(Case{PITH_TEST_MODELS_DIR "/families", "flan-t5"}, Case{kShared, "decoder_model"},
+                      Case{PITH_TEST_MODELS_DIR "/families", "flan-t5", "emulator:sm_80"}),
+    [](const auto &info) { return "case" + std::to_string(info.index); });
 
 } // namespace

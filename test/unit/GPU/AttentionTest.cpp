@@ -63,6 +63,10 @@ std::vector<Case> cases() {
   AttentionSpec &bloom = add("alibi-odd", {Element::F32, 2, 80, 20, 0}, 6, 0);
   bloom.alibi = bloom.sinks = true;
   add("wide", {Element::F16, 1, 512, 288, 0}, 2, 0);
+  add("bias", {Element::F32, 2, 32, 64, 0}, 4, 0).bias = 100;
+  add("bias-split", {Element::F16, 4, 64, 64, 0}, 4, 2).bias = 40;
+  add("condition", {Element::F32, 2, 64, 64, 0}, 2, 0).condition = true;
+  add("condition-split", {Element::F16, 1, 32, 32, 0}, 2, 3).condition = true;
   // On matrix units. Rounding to f16 changes weights and queries by 2^-11, to bf16 by 2^-8.
   auto tile = [&](const char *name, CacheLayout cache, int64_t heads, Element product, int64_t parts,
                   double tolerance) -> AttentionSpec & {
@@ -79,6 +83,8 @@ std::vector<Case> cases() {
   exact.window = 50;
   exact.softcap = 5;
   tile("tile-bf16-exact", {Element::BF16, 1, 64, 32, 0}, 3, Element::BF16, 3, 1e-5).sinks = true;
+  tile("tile-bias", {Element::F16, 2, 64, 64, 0}, 2, Element::F16, 2, 1e-5).bias = 60;
+  tile("tile-condition", {Element::F16, 2, 64, 32, 0}, 4, Element::F16, 2, 1e-5).condition = true;
   AttentionSpec &odd = tile("tile-f32-odd", {Element::F32, 2, 80, 20, 0}, 6, Element::F16, 1, 4e-3);
   odd.alibi = odd.sinks = true;
   return all;
@@ -104,7 +110,7 @@ class Cache : public testing::TestWithParam<std::string> {};
 } // namespace
 
 /// Two sequences grow by what is appended: all tokens of their past, then the step's rows, over which
-/// attention runs.
+/// attention runs. With a condition, what was appended is the condition.
 TEST_P(Cache, AppendAndAttend) {
   for (const Case &c : cases()) {
     SCOPED_TRACE(c.name);
@@ -157,7 +163,7 @@ TEST_P(Cache, AppendAndAttend) {
           append, {k, v, rowLanes, lanes},
           {int32_t(rows), int32_t(keyWidth), int32_t(valueWidth), int32_t(cache.layerOffset / 64)});
     };
-    std::vector<pith_exec_lane> lanes;
+    std::vector<pith_exec_lane> lanes, conditions;
     std::vector<int32_t> rowLanes;
     for (size_t i = 0; i < sequences.size(); ++i) {
       const Sequence &s = sequences[i];
@@ -165,7 +171,9 @@ TEST_P(Cache, AppendAndAttend) {
         ASSERT_EQ(appendRows(i, 0, s.past), "");
       }
       ASSERT_EQ(appendRows(i, s.past, s.rows), "");
-      lanes.push_back({uint32_t(rowLanes.size()), uint32_t(s.rows), uint32_t(s.past), 0, tables[i].data()});
+      void *const *table = tables[i].data(), *const *own = spec.condition ? nullptr : table;
+      lanes.push_back({uint32_t(rowLanes.size()), uint32_t(s.rows), uint32_t(s.past), 0, own});
+      conditions.push_back({0, 0, uint32_t(s.past + s.rows), 0, table});
       rowLanes.insert(rowLanes.end(), size_t(s.rows), int32_t(i));
     }
 
@@ -173,19 +181,25 @@ TEST_P(Cache, AppendAndAttend) {
             ldo = spec.heads * cache.valueDim;
     std::vector<float> q = rounded(randomFloats(size_t(rows * ldq), random), spec.input),
                        sinks = randomFloats(size_t(spec.heads), random),
-                       slopes = randomFloats(size_t(spec.heads), random);
+                       slopes = randomFloats(size_t(spec.heads), random),
+                       bias = randomFloats(size_t(spec.heads * biasStride(spec.bias)), random);
     auto qs = set.buffer(q, spec.input);
-    auto sinkBuffer = set.emulated.buffer(sinks), slopeBuffer = set.emulated.buffer(slopes);
-    auto laneBuffer = set.emulated.buffer(lanes);
+    auto sinkBuffer = set.emulated.buffer(sinks), slopeBuffer = set.emulated.buffer(slopes),
+         biasBuffer = set.emulated.buffer(bias);
+    auto laneBuffer = set.emulated.buffer(lanes), conditionBuffer = set.emulated.buffer(conditions);
     auto rowBuffer = set.emulated.buffer(rowLanes);
     auto out = set.buffer(std::vector<float>(size_t(rows * ldo), -7), spec.output);
     auto parts =
         set.emulated.buffer<float>(size_t(rows * spec.heads * std::max(c.splits, 1) * (2 + cache.valueDim)));
     std::vector<pith::test::KernelArgument> arguments = {qs, rowBuffer, laneBuffer};
+    if (spec.condition)
+      arguments.push_back(conditionBuffer);
     if (spec.sinks && !spec.split)
       arguments.push_back(sinkBuffer);
     if (spec.alibi)
       arguments.push_back(slopeBuffer);
+    if (spec.bias)
+      arguments.push_back(biasBuffer);
     int32_t layer = int32_t(cache.layerOffset / 64);
     set.emulated.device.options.seed = 2;
     if (spec.split) {
@@ -206,8 +220,11 @@ TEST_P(Cache, AppendAndAttend) {
       for (int64_t head = 0; head < spec.heads; ++head) {
         const Sequence &s = sequences[size_t(rowLanes[size_t(row)])];
         int64_t p = s.past + row - int64_t(lanes[size_t(rowLanes[size_t(row)])].first_row);
-        std::vector<double> want = pith::cpu::test::referenceAttention(
-            spec, s, q.data() + row * ldq + head * cache.headDim, head, p, sinks.data(), slopes.data());
+        if (spec.condition)
+          p = s.past + s.rows - 1;
+        std::vector<double> want =
+            pith::cpu::test::referenceAttention(spec, s, q.data() + row * ldq + head * cache.headDim, head, p,
+                                                sinks.data(), spec.bias ? bias.data() : slopes.data());
         for (int64_t d = 0; d < cache.valueDim; ++d)
           ASSERT_NEAR(fromElement(result.data(), spec.output, size_t(row * ldo + head * cache.valueDim + d)),
                       want[size_t(d)], c.tolerance + std::fabs(want[size_t(d)]) * roundingOf(spec.output))

@@ -57,20 +57,39 @@ struct LinearRun {
   /// The output's elements.
   std::vector<uint8_t> run(const std::string &target) {
     EmulatedSet set(target);
-    size_t kernel = set.add([&](mlir::gpu::GPUModuleOp m) { return getOrCreateLinear(m, c.spec); });
+    size_t packing = 0;
+    LinearSpec spec = c.spec; // a norm is in the packed rows
+    if (spec.warpGroups) {
+      packing =
+          set.add([&](mlir::gpu::GPUModuleOp m) { return getOrCreatePackRows(m, PackRowsSpec::of(c.spec)); });
+      spec.norm = Norm::None;
+    }
+    size_t kernel = set.add([&](mlir::gpu::GPUModuleOp m) { return getOrCreateLinear(m, spec); });
     EXPECT_EQ(set.compile(), "");
     auto xBuffer = set.emulated.buffer(xBytes), weights = set.emulated.buffer(pack(c.spec.layout, data));
     auto out = set.buffer(before, c.spec.output);
     auto copy = [&](auto &values) { return set.buffer(std::vector<float>(values.begin(), values.end())); };
     auto scale = copy(data.normScale), bias = copy(data.bias);
+    set.emulated.device.options.seed = 3;
+    const int64_t rowBytes = PackRowsSpec::of(c.spec).rowBytes();
+    auto packed = set.emulated.buffer(
+        std::vector<uint8_t>(size_t(spec.warpGroups ? (c.rows + 127) / 128 * 128 * rowBytes : 16), 0xff));
+    if (spec.warpGroups) {
+      std::vector<pith::test::KernelArgument> arguments = {xBuffer};
+      if (c.spec.norm != Norm::None)
+        arguments.push_back(scale);
+      arguments.push_back(packed);
+      EXPECT_EQ(set.launch(packing, arguments, {int32_t(c.rows)}), "");
+    }
     std::vector<pith::test::KernelArgument> arguments = {xBuffer, weights, out};
-    if (c.spec.norm != Norm::None)
+    if (spec.warpGroups)
+      arguments[0] = packed;
+    if (spec.norm != Norm::None)
       arguments.push_back(scale);
     if (c.spec.bias)
       arguments.push_back(bias);
     if (c.spec.residual)
       arguments.push_back(out);
-    set.emulated.device.options.seed = 3;
     EXPECT_EQ(set.launch(kernel, arguments, {int32_t(c.rows)}), "");
     return out.read();
   }
@@ -88,7 +107,9 @@ inline std::vector<uint8_t> runLinear(const std::string &target, const LinearCas
 
 /// `rounding`: what each product may be off by, relatively.
 inline void expectLinear(const std::string &target, const LinearCase &c, double rounding) {
-  ASSERT_EQ(llvm::toString(c.spec.check()), "");
+  LinearSpec spec = c.spec;
+  spec.norm = spec.warpGroups ? Norm::None : spec.norm;
+  ASSERT_EQ(llvm::toString(spec.check()), "");
   LinearRun run(c);
   std::vector<uint8_t> result = run.run(target);
   const LinearLayout &layout = c.spec.layout;

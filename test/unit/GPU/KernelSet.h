@@ -73,15 +73,38 @@ inline std::vector<NamedKernel> allKernels() {
   for (int64_t rows : {16, 64, 128})
     tile("tile-int4-8192x8192-r" + std::to_string(rows), linearOf(WeightFormat::Int4, 8192, 8192, rows),
          rows);
-  for (int64_t rows : {128, 256}) {
-    LinearSpec group = halves;
-    group.rowTile = rows;
-    group.warpGroups = true;
-    group.stages = 4;
-    if (rows == 128)
-      group.input = Element::F32;
-    linear("wgmma-f16-8192x8192-r" + std::to_string(rows), group);
+  auto group = [&](std::string name, LinearSpec spec, int64_t rows, Element product = Element::F16,
+                   int64_t parts = 1, int64_t stages = 4) {
+    spec.warpGroups = true;
+    spec.stages = stages;
+    tile("wgmma-" + name + "-r" + std::to_string(rows), spec, rows, product, parts);
     all.back().warpGroups = true;
+  };
+  for (int64_t rows : {128, 256}) {
+    group("f16-8192x8192", halves, rows);
+    group("bf16-8192x8192", linearOf(WeightFormat::BF16, 8192, 8192, rows), rows, Element::BF16);
+    group("int8-8192x8192", linearOf(WeightFormat::Int8, 8192, 8192, rows), rows);
+    group("int4-8192x8192", linearOf(WeightFormat::Int4, 8192, 8192, rows), rows, Element::F16, 1, 6);
+    LinearSpec gated = mlp;
+    gated.norm = Norm::None;
+    gated.layout.block = 32;
+    group("int4-glu", gated, rows, Element::F16, 1, 5);
+  }
+  for (WeightFormat format : {WeightFormat::F16, WeightFormat::BF16, WeightFormat::Int8, WeightFormat::Int4})
+    group(std::string(names[int(format)]) + "-4096x4104-exact", linearOf(format, 4096, 4104, 128), 128,
+          Element::BF16, 3, 3);
+  for (bool normed : {false, true}) {
+    PackRowsSpec rows;
+    rows.k = 8192;
+    rows.octets = rows.norm == Norm::None;
+    if (normed) {
+      rows.norm = Norm::RMS;
+      rows.octets = false;
+      rows.product = Element::BF16;
+      rows.parts = 3;
+    }
+    all.push_back({normed ? "pack-rows-8192-rms-exact" : "pack-rows-8192-octets",
+                   [=](mlir::gpu::GPUModuleOp m) { getOrCreatePackRows(m, rows); }, true});
   }
   tile("tile-int8-4096x4096-r64-exact", linearOf(WeightFormat::Int8, 4096, 4096, 64), 64, Element::BF16, 3);
   tile("tile-int4-rms-glu-r32", mlp, 32);
@@ -155,6 +178,42 @@ inline std::vector<NamedKernel> allKernels() {
   // On MFMA, masks of the window spill a few scalar registers.
   all.push_back({"attention-tile-32-8x64-exact",
                  [=](mlir::gpu::GPUModuleOp m) { getOrCreateAttention(m, rows); }, false});
+  // T5's: a bias by distance, and its encoder's output.
+  AttentionSpec biased = rows;
+  biased.parts = 1;
+  biased.window = 0;
+  biased.heads = biased.cache.kvHeads;
+  biased.bias = 128;
+  attention("attention-tile-8-8x64-bias", biased);
+  biased.tile = false;
+  attention("attention-8-8x64-bias", biased);
+  AttentionSpec condition = rows;
+  condition.parts = 1;
+  condition.window = 0;
+  condition.condition = true;
+  attention("attention-tile-32-8x64-condition", condition);
+  // Encoders': BERT with a mask, rounded and exactly; a vision transformer.
+  AttentionSpec tensors;
+  tensors.tensors = true;
+  tensors.causal = false;
+  tensors.cache = {Element::F32, 12, 64, 64, 0};
+  tensors.heads = 12;
+  tensors.scale = 0.125f;
+  attention("attention-tensors-12x64", tensors);
+  tensors.tile = true;
+  attention("attention-tensors-tile-12x64", tensors);
+  tensors.mask = Mask::Add;
+  attention("attention-tensors-tile-12x64-mask", tensors);
+  tensors.product = Element::BF16;
+  tensors.parts = 3;
+  // Three parts of everything: scalar registers spill on MFMA, and a few others of wide heads.
+  attention("attention-tensors-tile-12x64-mask-exact", tensors);
+  all.back().hot = false;
+  tensors.cache.headDim = tensors.cache.valueDim = 128;
+  tensors.mask = Mask::None;
+  tensors.causal = true;
+  attention("attention-tensors-tile-12x128-exact", tensors);
+  all.back().hot = false;
   AttentionSpec odd;
   odd.cache = {Element::F32, 2, 80, 20, 0};
   odd.heads = 6;

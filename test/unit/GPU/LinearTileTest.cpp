@@ -137,8 +137,29 @@ TEST(WarpGroups, EqualReference) {
     all.push_back(c);
   };
   add(with(caseOf("f16", WeightFormat::F16, 128, 128, 0, 128, 128), Element::F16, 1, 3), Element::F16);
+  // More tiles of rows than are taken together would be slow; odd features, rows and k (a stage of 16).
   add(with(caseOf("f16-256", WeightFormat::F16, 150, 456, 0, 256, 300), Element::F16, 1, 4), Element::F16);
+  add(with(caseOf("f16-one-stage", WeightFormat::F16, 20, 40, 0, 128, 3), Element::F16, 1, 2), Element::F32);
+  add(with(caseOf("f16-two-stages", WeightFormat::F16, 20, 100, 0, 128, 3), Element::F16, 2, 2),
+      Element::F32);
   add(with(caseOf("bf16-exact", WeightFormat::BF16, 70, 192, 0, 128, 40), Element::BF16, 3, 3), Element::F32);
+  add(with(caseOf("f16-exact", WeightFormat::F16, 40, 250, 0, 128, 9), Element::BF16, 3, 3), Element::F32);
+  add(with(caseOf("f32-two-parts", WeightFormat::F32, 40, 203, 0, 128, 9), Element::F16, 2, 2), Element::F32);
+  add(with(caseOf("int8-row", WeightFormat::Int8, 140, 300, 0, 256, 260), Element::F16, 1, 5), Element::F32);
+  add(with(caseOf("int8-64-exact", WeightFormat::Int8, 40, 288, 64, 128, 9), Element::BF16, 3, 3),
+      Element::F32);
+  add(with(caseOf("int4-32", WeightFormat::Int4, 130, 416, 32, 256, 70), Element::F16, 1, 6), Element::F32);
+  add(with(caseOf("int4-128", WeightFormat::Int4, 128, 640, 128, 128, 17), Element::F16, 1, 3), Element::F16);
+  add(with(caseOf("int4-128-exact", WeightFormat::Int4, 48, 384, 128, 128, 17), Element::BF16, 3, 3),
+      Element::F32);
+  LinearCase zeros = caseOf("int4-zeros", WeightFormat::Int4, 50, 416, 64, 128, 32);
+  zeros.spec.layout.zeroPoints = true;
+  add(with(zeros, Element::F16, 1, 4), Element::F32);
+  zeros.name = "int8-row-zeros-wide";
+  zeros.spec.layout.format = WeightFormat::Int8;
+  zeros.spec.layout.block = 0;
+  zeros.spec.layout.wideScales = true;
+  add(with(zeros, Element::F16, 1, 4), Element::F32);
   LinearCase mlp = caseOf("f16-mlp", WeightFormat::F16, 160, 200, 0, 128, 33);
   mlp.spec.layout.glu = true;
   mlp.spec.norm = Norm::RMS;
@@ -146,8 +167,63 @@ TEST(WarpGroups, EqualReference) {
   mlp.spec.bias = mlp.spec.residual = true;
   mlp.spec.activation = Activation::Silu;
   add(with(mlp, Element::F16, 2, 3), Element::F32);
+  mlp.name = "int4-mlp";
+  mlp.spec.layout.format = WeightFormat::Int4;
+  mlp.spec.layout.block = 64;
+  mlp.spec.layout.n = 300;
+  add(with(mlp, Element::BF16, 3, 3), Element::F32);
   for (const LinearCase &c : all) {
     SCOPED_TRACE(c.name);
-    expectLinear("cuda:sm_90a", c, c.spec.product == Element::F16 ? (c.spec.parts == 1 ? 0 : 1e-7) : 0);
+    // A scale that multiplies weights of f16 rounds their products once more; so does a norm in front.
+    const bool integer =
+        c.spec.layout.format == WeightFormat::Int4 || c.spec.layout.format == WeightFormat::Int8;
+    const double rounds =
+        c.spec.input == c.spec.product && !integer ? 0 : roundingOf(c.spec.product) * (integer ? 2 : 1);
+    expectLinear("cuda:sm_90a", c, c.spec.parts == 1 ? rounds : c.spec.product == Element::F16 ? 1e-7 : 0);
   }
+}
+
+/// The number of stages, and the rows beside, change no bit.
+TEST(WarpGroups, SameBitsForAnyStagesAndRows) {
+  LinearCase c = with(caseOf("int4", WeightFormat::Int4, 32, 512, 32, 128, 40), Element::F16, 1);
+  c.spec.warpGroups = true;
+  std::vector<uint8_t> two = runLinear("cuda:sm_90a", c);
+  c.spec.stages = 5;
+  EXPECT_EQ(runLinear("cuda:sm_90a", c), two);
+  c.spec.rowTile = 256;
+  c.rows = 3;
+  std::vector<uint8_t> few = runLinear("cuda:sm_90a", c);
+  two.resize(few.size());
+  EXPECT_EQ(few, two);
+}
+
+/// Ten tiles of rows: the last two come behind eight that are computed together.
+TEST(WarpGroups, EveryTileIsComputed) {
+  LinearCase c = with(caseOf("f16", WeightFormat::F16, 130, 32, 0, 128, 1200), Element::F16, 1);
+  c.spec.warpGroups = true;
+  c.spec.input = Element::F16;
+  expectLinear("cuda:sm_90a", c, 0);
+}
+
+TEST(WarpGroups, Refusals) {
+  auto why = [](LinearCase c) {
+    c.spec.warpGroups = true;
+    return llvm::toString(c.spec.check());
+  };
+  LinearCase c = caseOf("", WeightFormat::Int4, 64, 512, 32, 256, 1);
+  EXPECT_EQ(why(c), "");
+  EXPECT_EQ(why(with(c, Element::BF16, 3)),
+            "blocks of 32 input features whose scales multiply sums, with warp "
+            "groups; expected a multiple of 64");
+  c.spec.layout.block = 128;
+  EXPECT_EQ(why(with(c, Element::BF16, 3)),
+            "a tile of 256 rows in parts, or whose sums have scales; expected 128 for warp groups");
+  c.spec.layout.wideScales = true;
+  EXPECT_EQ(why(c), "a tile of 256 rows in parts, or whose sums have scales; expected 128 for warp groups");
+  c.spec.norm = Norm::RMS;
+  EXPECT_EQ(why(c), "a norm in front of warp groups; expected one in front of the packed rows");
+  EXPECT_EQ(why(with(caseOf("", WeightFormat::F32, 64, 512, 0, 128, 1), Element::BF16, 3)),
+            "weights in 3 parts with warp groups");
+  c.spec.rowTile = 64;
+  EXPECT_EQ(why(c), "a tile of 64 rows; expected 128 or 256 for warp groups");
 }

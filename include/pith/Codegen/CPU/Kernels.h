@@ -49,6 +49,8 @@ using kernels::NormSpec;
 using kernels::RopeSpec;
 using kernels::WeightFormat;
 using kernels::WeightView;
+using kernels::biasFront;
+using kernels::biasStride;
 
 /// How weights of a linear layer are stored in the .pith file: panels of `panelRows` output features. Within a
 /// panel the bytes stand in the order in which the kernel reads them. One panel's bytes depend on the format
@@ -111,11 +113,6 @@ mlir::func::FuncOp getOrCreateRope(mlir::ModuleOp module, const Machine &, const
 /// Writes the batch's new keys and values to the lanes' pages (context->lane).
 ///   @kv_append(%ctx, %thread, %k, %v, %ldk, %ldv)      k [rows, kvHeads*headDim], v [rows, kvHeads*valueDim] f32
 mlir::func::FuncOp getOrCreateKVAppend(mlir::ModuleOp module, const Machine &, const CacheLayout &);
-
-/// Floats of one head's bias as the kernel reads it: `biasFront` times the farthest distance's, those of all
-/// distances from the farthest to 0, then zeros, so that 64 consecutive keys are one run of it.
-inline constexpr int64_t biasFront = 64;
-inline int64_t biasStride(int64_t distances) { return (biasFront + distances + 128 + 15) / 16 * 16; }
 
 /// out[m, h*valueDim ..] = softmax_j(softcap(scale * q.k_j) [+ alibi]) v_j over tokens j of the row's own lane with
 /// j <= p and, if window > 0, j > p - window; p = the row's index in its sequence (lane.past + index in lane). With

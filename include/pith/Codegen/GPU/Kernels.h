@@ -33,10 +33,13 @@ struct Machine;
 using kernels::Activation;
 using kernels::CacheLayout;
 using kernels::Element;
+using kernels::Mask;
 using kernels::elementBytes;
 using kernels::Norm;
 using kernels::WeightFormat;
 using kernels::WeightView;
+using kernels::biasFront;
+using kernels::biasStride;
 
 inline constexpr llvm::StringLiteral kGridAttr = "pith.grid", kSharedBytesAttr = "pith.shared_bytes";
 /// On a gpu.module behind the vendor split: lanes that run in step.
@@ -74,6 +77,8 @@ void packLinear(const LinearLayout &layout, llvm::ArrayRef<WeightView> parts, in
 /// stream once as well). There activations are `parts` numbers of `product` elements whose sum they are, and so are weights
 /// that an element does not hold: 1 rounds ("balanced"); 3 of bf16 are f32's 24 bits ("exact", for all formats); 2 of f16
 /// are 22 bits, for activations about 1.
+///
+/// With warpGroups (sm_90a; rowTile 128 or 256) x are rows that pack_rows wrote, normalized there: norm is None.
 struct LinearSpec : kernels::LinearFusion {
   LinearLayout layout;
   Element input = Element::F32, output = Element::F32;  // of x; of out and residual
@@ -81,7 +86,7 @@ struct LinearSpec : kernels::LinearFusion {
   Element product = Element::F16;
   int64_t parts = 1;
   int64_t stages = 2;                                   // of K in shared memory; stagesFor()
-  bool warpGroups = false; // sm_90a only: wgmma; rowTile 128 or 256, at least 3 stages, weights of the product's element
+  bool warpGroups = false;
   bool onMatrixUnit() const { return rowTile > 8; }
   /// The stages that suit all of these chips.
   int64_t stagesFor(llvm::ArrayRef<Machine> machines) const;
@@ -89,6 +94,25 @@ struct LinearSpec : kernels::LinearFusion {
   llvm::Error check() const;
 };
 mlir::gpu::GPUFuncOp getOrCreateLinear(mlir::gpu::GPUModuleOp module, const LinearSpec &);
+
+/// Rows of x, normalized if asked to and rounded to `parts` numbers of `product`, for linear layers with warpGroups:
+///   @pack_rows(%x, [%normScale], %out, %rows)      out: 16-byte aligned, rowBytes() for each of rows rounded up to 128
+/// out is [128 rows][64 k][part], each a piece of shared memory as wgmma reads it (WarpGroup.h); zeros past K and past the
+/// rows. With `octets`, k change places within 32: place 16s + 8h + 2q + e holds k = 8q + 4s + 2h + e.
+struct PackRowsSpec {
+  static constexpr int64_t tileRows = 128, stageK = 64;
+  /// What the layer's kernel with warpGroups takes; its own norm is done here.
+  static PackRowsSpec of(const LinearSpec &);
+  int64_t k = 0;
+  Norm norm = Norm::None;
+  float normEpsilon = 0;
+  Element input = Element::F32, product = Element::F16;
+  int64_t parts = 1;
+  bool octets = false;
+  int64_t stages() const { return (k + stageK - 1) / stageK; }
+  int64_t rowBytes() const { return stages() * stageK * 2 * parts; }
+};
+mlir::gpu::GPUFuncOp getOrCreatePackRows(mlir::gpu::GPUModuleOp module, const PackRowsSpec &);
 
 /// out[m, :] = W[tokens[m], :] * scale, read from panels.   @embedding(%tokens (i32), %weights, %out, [%given], %rows)
 /// With `takesRows`, given[m] is an address of f32 to take instead, or null.
@@ -132,17 +156,22 @@ mlir::gpu::GPUFuncOp getOrCreateKVAppend(mlir::gpu::GPUModuleOp module, const Ap
 
 /// As the CPU's attention. A launch may choose by its rows between the form for few new tokens of each sequence and `tile`,
 /// whose blocks have 128 / (query heads of a kv head) neighbouring rows of the batch.
-///   @attention(%q, %rowLanes, %lanes, [%sinks], [%slopes], %out, %rows, %ldq, %ldo, %layer)
+///   @attention(%q, %rowLanes, %lanes, [%conditions], [%sinks], [%slopes], [%bias], %out, %rows, %ldq, %ldo, %layer)
 /// With `split`, `splits` blocks share a row's tokens, and a second kernel merges what they found:
-///   @attention(%q, %rowLanes, %lanes, [%slopes], %parts, %rows, %ldq, %layer, %splits)
+///   @attention(%q, %rowLanes, %lanes, [%conditions], [%slopes], [%bias], %parts, %rows, %ldq, %layer, %splits)
 ///   @attention_merge(%parts, [%sinks], %out, %rows, %ldo, %splits)
 /// parts: [rows][heads][splits][2 + valueDim] f32.
+///
+/// Over tensors, of `rows` = batch * `queries` queries and batch * `tokens` keys and values, with rows of so many elements:
+///   @attention(%q, %keys, %values, [%mask], [%sinks], %out, %rows, %ldq, %ldo, %ldk, %ldv, %queries, %tokens, [%steps])
+/// mask: f32 (added) or bytes (0 hides); four %steps, its elements from one sequence, head, query and token to the next, 0 where
+/// it has one for all. A row that sees no token gives zeros.
 struct AttentionSpec : kernels::AttentionSpec {
   Element input = Element::F32, output = Element::F32;
   bool split = false;
   bool tile = false;              // for many rows: on matrix units, the same arguments as without split
-  Element product = Element::F16; // with tile: of the cache, or what an f32 cache is rounded to
-  int64_t parts = 1;              // with tile: of queries and weights, as in LinearSpec
+  Element product = Element::F16; // with tile: the cache's, if that is not f32
+  int64_t parts = 1; // with tile: of queries, weights, and keys and values of f32, as in LinearSpec
   llvm::Error check() const;
 };
 mlir::gpu::GPUFuncOp getOrCreateAttention(mlir::gpu::GPUModuleOp module, const AttentionSpec &);

@@ -30,7 +30,7 @@ int64_t attentionSplits(int64_t kvHeads);
 
 struct ScheduleOptions;
 /// The phases `schedule` and `kernels` for a device.
-void buildGPUSchedule(mlir::OpPassManager &pm, const ScheduleOptions &options);
+void buildGPUSchedule(mlir::OpPassManager &pm, const ScheduleOptions &options, llvm::StringRef target);
 void buildGPUKernels(mlir::OpPassManager &pm, llvm::StringRef target);
 
 #define GEN_PASS_REGISTRATION

@@ -42,6 +42,8 @@ def ConvertPithToGPU : Pass<"convert-pith-to-gpu", "::mlir::ModuleOp"> {
   let options = [
     Option<"stateOnly", "state-only", "bool", "false", "only what reads or writes caches, which has no plain form">,
     Option<"exact", "exact", "bool", "true", "keep wide scales wide">,
+    Option<"target", "target", "std::string", "\"\"",
+           "chips of one vendor, or nothing: launches get memory for what kernels of all of them leave to each other">,
   ];
   let dependentDialects = ["::mlir::LLVM::LLVMDialect", "::mlir::memref::MemRefDialect", "::mlir::linalg::LinalgDialect"];
 }
