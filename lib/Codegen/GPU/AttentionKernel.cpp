@@ -168,7 +168,7 @@ std::string pith::gpu::attentionName(const AttentionSpec &spec) {
   else
     out << "_" << nameOf(spec.output);
   if (spec.tile)
-    out << "_tile_" << nameOf(spec.product) << "x" << spec.parts;
+    out << (spec.warpGroups ? "_wg_" : "_tile_") << nameOf(spec.product) << "x" << spec.parts;
   return name;
 }
 

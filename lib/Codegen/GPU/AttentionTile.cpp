@@ -16,6 +16,7 @@
 //
 //===----------------------------------------------------------------------===//
 #include "Attended.h"
+#include "AttentionGroup.h"
 #include "Tiles.h"
 #include "pith/Codegen/GPU/TileOps.h"
 #include "llvm/Support/MathExtras.h"
@@ -29,15 +30,17 @@ namespace {
 struct TilePlan {
   explicit TilePlan(const AttentionSpec &spec)
       : commonParts(spec.cache.element == spec.product ? 1 : spec.parts),
-        tokens(std::max(spec.cache.headDim, spec.cache.valueDim) * elementBytes(spec.cache.element) > 128
+        tokens(std::max(spec.cache.headDim, spec.cache.valueDim) * elementBytes(spec.cache.element) >
+                       (spec.warpGroups ? 256 : 128)
                    ? CacheLayout::pageTokens / 2
                    : CacheLayout::pageTokens),
         tokenTiles(tokens / commonRows), heads(llvm::PowerOf2Ceil(spec.heads / spec.cache.kvHeads)),
         rows(ownTotal / heads), keyGroups(llvm::divideCeil(spec.cache.headDim, productK)),
         valueTiles(llvm::divideCeil(spec.cache.valueDim, commonRows)),
         keyPitch(llvm::alignTo(keyGroups * productK * 2, 128)), valuePitch(valueTiles * commonRows * 2 + 16),
-        keyPart(tokens * keyPitch), valuePart(tokens * valuePitch), valueOffset(commonParts * keyPart),
-        sharedBytes(valueOffset + commonParts * valuePart) {}
+        keyPart(spec.warpGroups ? AttentionGroup::bytes(tokens, spec.cache.headDim) : tokens * keyPitch),
+        valuePart(spec.warpGroups ? AttentionGroup::bytes(tokens, spec.cache.valueDim) : tokens * valuePitch),
+        valueOffset(commonParts * keyPart), sharedBytes(valueOffset + commonParts * valuePart) {}
   static constexpr int64_t threads = teamThreads * teamCount, ownTotal = ownRows * teamCount;
   int64_t commonParts; // of keys and values
   int64_t tokens;      // of a step: a page, or half of one where queries and sums need the registers
@@ -60,7 +63,7 @@ public:
   AttentionTileKernel(KernelBuilder &k, const AttentionSpec &spec, const TilePlan &plan,
                       ArrayRef<Value> arguments)
       : k(k), spec(spec), cache(spec.cache), plan(plan), bytes(elementBytes(cache.element)),
-        a(spec, arguments) {}
+        a(spec, arguments), group(k, spec, plan.tokens) {}
 
   void build() {
     firstRow = k.mul(k.block(), plan.rows);
@@ -127,19 +130,29 @@ private:
     return vector::FromElementsOp::create(k.b, k.loc, k.vec(8, k.f32), values);
   }
 
+  Value queriesOf(const Own &own) {
+    Value at = k.minimum(own.row, k.sub(a.rows, 1));
+    Value start =
+        k.add(k.mul(k.zext(at, k.i64), k.zext(a.ldq, k.i64)), k.zext(k.mul(own.head, cache.headDim), k.i64));
+    return k.at(a.q, k.mul(start, elementBytes(spec.input)));
+  }
+
   /// Straight to registers: [group][part][share].
   void loadQueries(Value team) {
     // What multiplies every score goes into the queries.
     double factor = double(spec.scale) * (spec.softcap > 0 ? 1 : log2e);
+    if (spec.warpGroups) {
+      Values rows;
+      for (const Own &o : own)
+        rows.push_back(queriesOf(o));
+      queries = group.loadQueries(rows, factor);
+      return;
+    }
     int64_t align = alignOfHeads(spec, spec.input, cache.headDim, 16);
     queries.resize(plan.keyGroups * spec.parts * 2);
     for (int64_t s = 0; s < 2; ++s) {
       TilePlace place = k.place(tile::What::own, s);
-      Own row = ownOf(k.add(team, place.row));
-      Value at = k.minimum(row.row, k.sub(a.rows, 1));
-      Value start = k.add(k.mul(k.zext(at, k.i64), k.zext(a.ldq, k.i64)),
-                          k.zext(k.mul(row.head, cache.headDim), k.i64));
-      Value base = k.at(a.q, k.mul(start, elementBytes(spec.input)));
+      Value base = queriesOf(ownOf(k.add(team, place.row)));
       for (int64_t g = 0; g < plan.keyGroups; ++g) {
         Value channel = k.add(k.mul(place.column, 8), g * productK);
         Value x = k.fmul(loadOctet(spec.input, base, channel, cache.headDim, align, Value()),
@@ -182,8 +195,9 @@ private:
         unit = k.minimum(unit, count - 1);
       }
       Value token = k.div(unit, side.octets), octet = k.rem(unit, side.octets);
-      Value to = side.keys ? k.octetOffset(token, octet, plan.keyPitch)
-                           : k.add(k.mul(token, plan.valuePitch), k.mul(octet, 16));
+      Value to = spec.warpGroups ? group.place(token, octet)
+                 : side.keys     ? k.octetOffset(token, octet, plan.keyPitch)
+                                 : k.add(k.mul(token, plan.valuePitch), k.mul(octet, 16));
       all.push_back({token, octet, k.add(to, side.offset), present});
     }
     return all;
@@ -227,6 +241,8 @@ private:
       });
     }
     tile::WaitOp::create(k.b, k.loc, 0u);
+    if (spec.warpGroups)
+      AttentionGroup::publish(k);
     k.barrier();
   }
 
@@ -290,31 +306,38 @@ private:
         k.b, k.loc, k.vec(8, k.f32), ValueRange{first, first, first, first, second, second, second, second});
   }
 
+  /// Of 16 tokens.
+  Value tileScores(int64_t t) {
+    Value sum = k.constant(k.vec(8, k.f32), 0);
+    for (int64_t g = 0; g < plan.keyGroups; ++g) {
+      // The products of small parts first.
+      for (int64_t c = plan.commonParts - 1; c >= 0; --c) {
+        Value common[2];
+        for (int64_t q = 0; q < 2; ++q) {
+          // Rows 16 apart have their octets in the same places, and octets 8 apart are 128 bytes apart: so
+          // few addresses serve all loads.
+          Value low = arith::XOrIOp::create(k.b, k.loc, keyOctets[q], k.index(g % 2 * 4));
+          Value offset = k.add(keyRows[q], k.mul(low, 16));
+          int64_t fixed = c * plan.keyPart + t * commonRows * plan.keyPitch + g / 2 * 128;
+          common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.at(k.shared(), offset), fixed), 16);
+        }
+        for (int64_t p = lastPart(c); p >= 0; --p) {
+          const Value *o = &queries[(g * spec.parts + p) * 2];
+          sum = tile::ProductOp::create(k.b, k.loc, sum.getType(), o[0], o[1], common[0], common[1], sum);
+        }
+      }
+    }
+    return sum;
+  }
+
   /// The page's weights, [tile of 16 tokens][part]; what was summed is corrected to the new largest scores.
   Values scores(Value page, State &state) {
     SmallVector<Values> all; // [tile][element]
     Values largest(state.largest);
     Value firstToken = k.mul(page, plan.tokens);
+    Values groupScores = spec.warpGroups ? group.scores(queries, 0) : Values();
     for (int64_t t = 0; t < plan.tokenTiles; ++t) {
-      Value sum = k.constant(k.vec(8, k.f32), 0);
-      for (int64_t g = 0; g < plan.keyGroups; ++g) {
-        // The products of small parts first.
-        for (int64_t c = plan.commonParts - 1; c >= 0; --c) {
-          Value common[2];
-          for (int64_t q = 0; q < 2; ++q) {
-            // Rows 16 apart have their octets in the same places, and octets 8 apart are 128 bytes apart: so
-            // few addresses serve all loads.
-            Value low = arith::XOrIOp::create(k.b, k.loc, keyOctets[q], k.index(g % 2 * 4));
-            Value offset = k.add(keyRows[q], k.mul(low, 16));
-            int64_t fixed = c * plan.keyPart + t * commonRows * plan.keyPitch + g / 2 * 128;
-            common[q] = k.load(k.vec(8, k.typeOf(spec.product)), k.at(k.at(k.shared(), offset), fixed), 16);
-          }
-          for (int64_t p = lastPart(c); p >= 0; --p) {
-            const Value *o = &queries[(g * spec.parts + p) * 2];
-            sum = tile::ProductOp::create(k.b, k.loc, sum.getType(), o[0], o[1], common[0], common[1], sum);
-          }
-        }
-      }
+      Value sum = spec.warpGroups ? groupScores[t] : tileScores(t);
       all.emplace_back();
       for (int64_t i = 0; i < 8; ++i) {
         int64_t slot = i / 4;
@@ -350,6 +373,8 @@ private:
   }
 
   void addValues(ArrayRef<Value> weights, Values &sums) {
+    if (spec.warpGroups)
+      return group.addValues(weights, plan.valueOffset, sums);
     Type octet = k.vec(8, k.typeOf(spec.product));
     for (int64_t t = 0; t < plan.tokenTiles; ++t)
       for (int64_t d = 0; d < plan.valueTiles; ++d)
@@ -406,6 +431,7 @@ private:
   const TilePlan &plan;
   const int64_t bytes;
   const AttentionArguments a;
+  AttentionGroup group;
   Attended there;
   Value firstRow, kvHead;
   SmallVector<Own> own; // of the sums that this lane has
@@ -432,6 +458,9 @@ llvm::Error pith::gpu::checkAttentionTile(const AttentionSpec &spec) {
     return error("attention with products of " + nameOf(spec.product) + " over a cache of " +
                  nameOf(cache.element));
   int64_t most = spec.product == Element::F16 ? 2 : 3;
+  if (spec.warpGroups)
+    if (llvm::Error none = checkAttentionGroup(spec))
+      return none;
   if (spec.parts < 1 || spec.parts > most)
     return error("attention in " + llvm::Twine(spec.parts) + " parts over a cache of " +
                  nameOf(cache.element) + "; expected 1 to " + llvm::Twine(most));

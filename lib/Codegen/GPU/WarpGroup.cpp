@@ -29,10 +29,12 @@ Value WarpGroup::zeros() {
   return sums;
 }
 
-/// In units of 16 bytes: address, (one row to the next: given by the swizzle), eight rows to the next eight.
-Value WarpGroup::descriptor(Value address) {
+/// In units of 16 bytes: address, one row to the next (given by the swizzle) or 64 columns to the next 64,
+/// eight rows to the next eight.
+Value WarpGroup::descriptor(Value address, int64_t depth) {
   Value bytes = LLVM::PtrToIntOp::create(k.b, k.loc, k.i64, address);
-  uint64_t fixed = uint64_t(1) << 16 | uint64_t(8 * rowBytes / 16) << 32 | uint64_t(1) << 62;
+  uint64_t leading = columns ? uint64_t(depth * rowBytes / 16) : 1;
+  uint64_t fixed = leading << 16 | uint64_t(8 * rowBytes / 16) << 32 | uint64_t(1) << 62;
   Value rest = arith::ConstantOp::create(k.b, k.loc, k.b.getI64IntegerAttr(int64_t(fixed)));
   return k.bitOr(k.shiftRight(k.bitAnd(bytes, 0x3ffff), 4), rest);
 }
@@ -72,7 +74,7 @@ Value WarpGroup::multiply(ArrayRef<Value> own, Value common, Value sums, bool fr
   for (int64_t i = 0; i < stepWords; ++i)
     out << (i ? ", $" : "$") << 2 * count + i;
   // Counts the sums before?, signs, K is in the common rows' direction.
-  out << "}, $" << 2 * count + stepWords << ", " << (fresh ? 0 : 1) << ", 1, 1, 0;";
+  out << "}, $" << 2 * count + stepWords << ", " << (fresh ? 0 : 1) << ", 1, 1, " << (columns ? 1 : 0) << ";";
   Values operands;
   if (fresh) // which keeps the sums before in registers of their own, uncopied
     sums = LLVM::UndefOp::create(k.b, k.loc, sums.getType());
@@ -81,6 +83,13 @@ Value WarpGroup::multiply(ArrayRef<Value> own, Value common, Value sums, bool fr
   operands.append(own.begin(), own.end());
   operands.push_back(common);
   return assembly(k, sums.getType(), operands, text, tied('f', count) + ",r,r,r,r,l");
+}
+
+WarpGroup::Values WarpGroup::elements(Value sums) {
+  Values values;
+  for (int64_t i = 0; i < rows / 2; ++i)
+    values.push_back(LLVM::ExtractValueOp::create(k.b, k.loc, sums, i));
+  return values;
 }
 
 WarpGroup::Values WarpGroup::begin(ArrayRef<Value> own) {
@@ -92,14 +101,15 @@ WarpGroup::Values WarpGroup::begin(ArrayRef<Value> own) {
   return result;
 }
 
+Value WarpGroup::begin(Value sums) {
+  return through("wgmma.fence.sync.aligned;", sums.getType(), 'f', elements(sums));
+}
+
 void WarpGroup::commit() { NVVM::WgmmaGroupSyncAlignedOp::create(k.b, k.loc); }
 void WarpGroup::wait(int64_t pending) {
   NVVM::WgmmaWaitGroupSyncOp::create(k.b, k.loc, k.b.getI64IntegerAttr(pending));
 }
 
 Value WarpGroup::finish(Value sums) {
-  Values values;
-  for (int64_t i = 0; i < rows / 2; ++i)
-    values.push_back(LLVM::ExtractValueOp::create(k.b, k.loc, sums, i));
-  return through("wgmma.wait_group.sync.aligned 0;", sums.getType(), 'f', values);
+  return through("wgmma.wait_group.sync.aligned 0;", sums.getType(), 'f', elements(sums));
 }

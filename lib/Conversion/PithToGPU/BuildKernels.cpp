@@ -129,6 +129,7 @@ mlir::gpu::GPUFuncOp pith::buildGPUKernel(mlir::gpu::GPUModuleOp module, Diction
     if ((spec.tile = r.flag("tile"))) {
       spec.product = element("product");
       spec.parts = r.number("parts", 1);
+      spec.warpGroups = r.flag("warp_groups");
     }
     if (r.failed || refused(spec.check()))
       return {};

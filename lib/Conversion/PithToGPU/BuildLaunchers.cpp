@@ -278,7 +278,13 @@ private:
       shape.product = reader.choice<pith::gpu::Element>("product", kernels::elementNames);
       shape.parts = reader.number("parts", 1);
       shape.tile = true;
-      tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}});
+      shape.warpGroups =
+          llvm::all_of(machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; });
+      if (shape.warpGroups)
+        tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}, {"warp_groups", b.getUnitAttr()}});
+      shape.warpGroups = false;
+      if (!tile && !go.failed)
+        tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}});
     }
     if (tile) {
       auto choice = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/true);

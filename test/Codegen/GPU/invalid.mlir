@@ -59,6 +59,22 @@ func.func private @mask() attributes {pith.kernel = {
 
 // -----
 
+// expected-error @below {{no kernel for attention heads of 80 and 64 channels by warp groups; expected multiples of 64}}
+func.func private @channels() attributes {pith.kernel = {
+  kind = "attention", element = "f16", kv_heads = 4, head_dim = 80, value_dim = 64, layer_offset = 0, heads = 4,
+  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f32", output = "f32", tile, product = "f16",
+  parts = 1, warp_groups}}
+
+// -----
+
+// expected-error @below {{no kernel for attention in 2 parts by warp groups; expected 1}}
+func.func private @parts() attributes {pith.kernel = {
+  kind = "attention", element = "f16", kv_heads = 4, head_dim = 64, value_dim = 64, layer_offset = 0, heads = 4,
+  scale = 1.0 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f32", output = "f32", tile, product = "f16",
+  parts = 2, warp_groups}}
+
+// -----
+
 // expected-error @below {{no kernel for bf16 weights in products of f16}}
 func.func private @product() attributes {pith.kernel = {
   kind = "linear", format = "bf16", n = 64, k = 96, block = 0, norm = "none", epsilon = 0.0 : f32, activation = "none",

@@ -4,6 +4,7 @@
 // RUN: FileCheck %s --check-prefix=INT4 < %t.ptx
 // RUN: FileCheck %s --check-prefix=EXACT < %t.ptx
 // RUN: FileCheck %s --check-prefix=ROWS < %t.ptx
+// RUN: FileCheck %s --check-prefix=ATTENTION < %t.ptx
 // RUN: not pith-opt %t -pass-pipeline="builtin.module(gpu.module(pith-split-gpu{target=cuda:sm_80}))" 2>&1 | FileCheck %s --check-prefix=OTHER
 // RUN: not pith-opt %t -pass-pipeline="builtin.module(gpu.module(pith-split-gpu{target=hip:gfx942}))" 2>&1 | FileCheck %s --check-prefix=AMD
 
@@ -68,3 +69,20 @@ func.func private @exact() attributes {pith.kernel = {
 func.func private @rows() attributes {pith.kernel = {
   kind = "pack_rows", format = "int4", n = 1024, k = 512, block = 32, norm = "rms", epsilon = 1.0e-05 : f32,
   activation = "none", input = "f32", output = "f32", row_tile = 128, product = "bf16", parts = 3, warp_groups}}
+
+// Attention: queries and weights from registers; values are neighbours in memory, so they are read transposed.
+// ATTENTION-LABEL: .entry attention_f16_8x128x128
+// ATTENTION: .minnctapersm 1
+// ATTENTION: cp.async.cg.shared.global
+// ATTENTION: fence.proxy.async.shared::cta
+// ATTENTION: bar.sync 0
+// ATTENTION: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {{[{][^}]*[}]}}, {%r{{[0-9]+}}, %r{{[0-9]+}}, %r{{[0-9]+}}, %r{{[0-9]+}}}, %rd{{[0-9]+}}, 0, 1, 1, 0;
+// ATTENTION-COUNT-7: wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {{.*}}, 1, 1, 1, 0;
+// ATTENTION: wgmma.wait_group.sync.aligned 0
+// ATTENTION: ex2.approx
+// ATTENTION: fence.proxy.async.shared::cta
+// ATTENTION-COUNT-4: wgmma.mma_async.sync.aligned.m64n128k16.f32.f16.f16 {{.*}}, 1, 1, 1, 1;
+func.func private @attention() attributes {pith.kernel = {
+  kind = "attention", element = "f16", kv_heads = 8, head_dim = 128, value_dim = 128, layer_offset = 0, heads = 32,
+  scale = 0.088 : f32, softcap = 0.0 : f32, window = 0, bias = 0, input = "f16", output = "f16", tile, product = "f16",
+  parts = 1, warp_groups}}

@@ -31,3 +31,15 @@
 func.func private @linear(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64) attributes {pith.kernel = {
   kind = "linear", format = "f16", n = 64 : i64, k = 64 : i64, block = 0 : i64, norm = "rms", epsilon = 1.0e-05 : f32,
   activation = "none", residual, input = "f32", output = "f32", product = "f16", parts = 1 : i64, warp_groups}}
+
+// Attention of many rows, too, where heads have 64 or 128 channels; in parts it goes through tiles.
+// CHECK: gpu.func @attention_f16_2x64x64_h4_{{.*}}_wg_f16x1(
+// CHECK: gpu.func @attention_f16_2x64x64_h4_{{.*}}_tile_f16x2(
+func.func private @attention(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64, i64) attributes {pith.kernel = {
+  kind = "attention", cache = "read", element = "f16", kv_heads = 2 : i64, head_dim = 64 : i64, value_dim = 64 : i64,
+  layer_offset = 0 : i64, heads = 4 : i64, scale = 0.25 : f32, softcap = 0.0 : f32, window = 0 : i64, bias = 0 : i64,
+  input = "f32", output = "f32", product = "f16", parts = 1 : i64}}
+func.func private @exact(!llvm.ptr, i32, !llvm.ptr, !llvm.ptr, !llvm.ptr, i64, i64) attributes {pith.kernel = {
+  kind = "attention", cache = "read", element = "f16", kv_heads = 2 : i64, head_dim = 64 : i64, value_dim = 64 : i64,
+  layer_offset = 0 : i64, heads = 4 : i64, scale = 0.25 : f32, softcap = 0.0 : f32, window = 0 : i64, bias = 0 : i64,
+  input = "f32", output = "f32", product = "f16", parts = 2 : i64}}

@@ -87,6 +87,13 @@ std::vector<Case> cases() {
   tile("tile-condition", {Element::F16, 2, 64, 32, 0}, 4, Element::F16, 2, 1e-5).condition = true;
   AttentionSpec &odd = tile("tile-f32-odd", {Element::F32, 2, 80, 20, 0}, 6, Element::F16, 1, 4e-3);
   odd.alibi = odd.sinks = true;
+  // By wgmma.
+  AttentionSpec &group = tile("group", {Element::F16, 1, 128, 128, 0}, 4, Element::F16, 1, 4e-3);
+  group.input = group.output = Element::F16;
+  group.warpGroups = true;
+  AttentionSpec &bf16 = tile("group-bf16", {Element::BF16, 2, 64, 128, 64}, 2, Element::BF16, 1, 3e-2);
+  bf16.window = 50;
+  bf16.sinks = bf16.warpGroups = true;
   return all;
 }
 
@@ -116,6 +123,8 @@ TEST_P(Cache, AppendAndAttend) {
     SCOPED_TRACE(c.name);
     const AttentionSpec &spec = c.spec;
     const CacheLayout &cache = spec.cache;
+    if (spec.warpGroups != (GetParam() == "cuda:sm_90a"))
+      continue;
     ASSERT_FALSE(bool(spec.check()));
     AppendSpec appendSpec;
     appendSpec.cache = cache;
@@ -234,7 +243,8 @@ TEST_P(Cache, AppendAndAttend) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Chips, Cache,
-                         testing::Values("cuda:sm_80", "hip:gfx942", "hip:gfx1100", "hip:gfx1201"),
+                         testing::Values("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx1100",
+                                         "hip:gfx1201"),
                          [](const testing::TestParamInfo<std::string> &info) {
                            return info.param.substr(info.param.find(':') + 1);
                          });

@@ -172,6 +172,11 @@ inline std::vector<NamedKernel> allKernels() {
   rows.scale = 0.088388347f;
   rows.tile = true;
   attention("attention-tile-32-8x128", rows);
+  AttentionSpec byGroups = rows;
+  byGroups.warpGroups = true;
+  byGroups.input = byGroups.output = Element::F16;
+  attention("attention-wgmma-32-8x128", byGroups);
+  all.back().warpGroups = true;
   rows.cache.headDim = rows.cache.valueDim = 64;
   rows.parts = 2;
   rows.window = 4096;
@@ -202,6 +207,10 @@ inline std::vector<NamedKernel> allKernels() {
   attention("attention-tensors-12x64", tensors);
   tensors.tile = true;
   attention("attention-tensors-tile-12x64", tensors);
+  AttentionSpec grouped = tensors;
+  grouped.warpGroups = true;
+  attention("attention-tensors-wgmma-12x64", grouped);
+  all.back().warpGroups = true;
   tensors.mask = Mask::Add;
   attention("attention-tensors-tile-12x64-mask", tensors);
   tensors.product = Element::BF16;

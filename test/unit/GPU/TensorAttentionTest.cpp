@@ -86,6 +86,12 @@ std::vector<Case> cases() {
   tileKeep.maskOfAll[1] = tileKeep.maskOfAll[2] = false;
   Case &halves = tile(add("tile-halves", 2, 2, 64, 64, 1, 40, 90), Element::F16, 1, 6e-3);
   halves.spec.cache.element = halves.spec.input = halves.spec.output = Element::F16;
+  Case &group = tile(add("group", 2, 1, 128, 64, 2, 70, 75), Element::F16, 1, 6e-3);
+  group.spec.warpGroups = group.spec.causal = true;
+  Case &groupMask = tile(add("group-mask-halves", 2, 2, 64, 64, 1, 40, 150), Element::F16, 1, 6e-3);
+  groupMask.spec.cache.element = groupMask.spec.input = Element::F16;
+  groupMask.spec.warpGroups = true;
+  groupMask.spec.mask = Mask::Add;
   return all;
 }
 
@@ -95,6 +101,8 @@ class Tensors : public testing::TestWithParam<std::string> {};
 TEST_P(Tensors, Attend) {
   for (const Case &c : cases()) {
     SCOPED_TRACE(c.name);
+    if (c.spec.warpGroups != (GetParam() == "cuda:sm_90a"))
+      continue;
     const AttentionSpec &spec = c.spec;
     const CacheLayout &cache = spec.cache;
     ASSERT_EQ(llvm::toString(spec.check()), "");
@@ -195,7 +203,8 @@ TEST_P(Tensors, Attend) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Chips, Tensors, testing::ValuesIn(emulatedChips()),
+INSTANTIATE_TEST_SUITE_P(Chips, Tensors,
+                         testing::Values("cuda:sm_80", "cuda:sm_90a", "hip:gfx942", "hip:gfx1100"),
                          [](const testing::TestParamInfo<std::string> &info) {
                            return info.param.substr(info.param.find(':') + 1);
                          });

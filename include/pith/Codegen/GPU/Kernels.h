@@ -174,6 +174,7 @@ struct AttentionSpec : kernels::AttentionSpec {
   bool tile = false;              // for many rows: on matrix units, the same arguments as without split
   Element product = Element::F16; // with tile: the cache's, if that is not f32
   int64_t parts = 1; // with tile: of queries, weights, and keys and values of f32, as in LinearSpec
+  bool warpGroups = false; // with tile, sm_90a only: by wgmma; heads of 64 or 128 channels, one part
   llvm::Error check() const;
 };
 mlir::gpu::GPUFuncOp getOrCreateAttention(mlir::gpu::GPUModuleOp module, const AttentionSpec &);
