@@ -25,7 +25,7 @@ mlir::Value textConstant(mlir::OpBuilder &b, mlir::Location loc, mlir::ModuleOp 
 struct ExecKernel {
   std::string name, origin;
   uint32_t block[3] = {1, 1, 1};
-  uint32_t sharedBytes = 0;
+  uint32_t sharedBytes = 0, needs = 0;
   std::vector<uint8_t> argumentBytes;
 };
 
@@ -34,6 +34,7 @@ struct ExecImage {
   std::string target;
   uint32_t format = 0;
   std::string bytes, symbol;
+  uint32_t has = 0;
 };
 
 /// Writes `pith_executable` behind the list of entries: of PITH_EXEC_VERSION without kernels and images.

@@ -475,6 +475,7 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateAttentionTile(mlir::gpu::GPUModuleOp 
   shape.threads = TilePlan::threads;
   shape.sharedBytes = plan.sharedBytes;
   shape.oneBlock = true;
+  shape.warpGroups = spec.warpGroups;
   shape.grid = {getAffineDimExpr(0, context).ceilDiv(plan.rows),
                 getAffineConstantExpr(spec.cache.kvHeads, context)};
   return getOrCreateKernel(

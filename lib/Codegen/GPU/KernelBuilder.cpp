@@ -123,7 +123,8 @@ KernelBuilder::Values KernelBuilder::split(Value x, Element element, int64_t par
   return result;
 }
 
-/// The lowest three bits of the row in another order: rows that differ in the lowest bit alone are 64 bytes apart.
+/// The lowest three bits of the row in another order: rows that differ in the lowest bit alone are 64 bytes
+/// apart.
 Value KernelBuilder::octetOffset(Value row, Value octet, int64_t pitch) {
   Value bits = bitOr(shiftLeft(bitAnd(row, 1), 2), bitAnd(shiftRight(row, 1), 3));
   return add(mul(row, pitch), mul(arith::XOrIOp::create(b, loc, octet, bits), 16));
@@ -210,8 +211,8 @@ pith::gpu::getOrCreateKernel(mlir::gpu::GPUModuleOp module, StringRef name, Arra
   if (auto existing = module.lookupSymbol<mlir::gpu::GPUFuncOp>(name))
     return existing;
   MLIRContext *context = module.getContext();
-  context->loadDialect<arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, NVVM::NVVMDialect, math::MathDialect,
-                       scf::SCFDialect, pith::tile::TileDialect, vector::VectorDialect>();
+  context->loadDialect<arith::ArithDialect, mlir::gpu::GPUDialect, LLVM::LLVMDialect, NVVM::NVVMDialect,
+                       math::MathDialect, scf::SCFDialect, pith::tile::TileDialect, vector::VectorDialect>();
   OpBuilder b(context);
   Location loc = NameLoc::get(b.getStringAttr(name));
   auto pointer = LLVM::LLVMPointerType::get(context, 1);
@@ -229,6 +230,8 @@ pith::gpu::getOrCreateKernel(mlir::gpu::GPUModuleOp module, StringRef name, Arra
   function->setAttr(kSharedBytesAttr, b.getI64IntegerAttr(shape.sharedBytes));
   if (shape.oneBlock)
     function->setAttr(kOneBlockAttr, b.getUnitAttr());
+  if (shape.warpGroups)
+    function->setAttr(kWarpGroupsAttr, b.getUnitAttr());
   SmallVector<AffineExpr> grid(shape.grid);
   grid.resize(3, b.getAffineConstantExpr(1));
   function->setAttr(kGridAttr, AffineMapAttr::get(AffineMap::get(sizes, 0, grid, context)));

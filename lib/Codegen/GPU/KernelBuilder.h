@@ -99,7 +99,7 @@ struct KernelShape {
   int64_t threads = 0, sharedBytes = 0;
   /// Blocks in x, y, z as a function of the Size arguments, in their order.
   llvm::SmallVector<mlir::AffineExpr> grid;
-  bool oneBlock = false; // kOneBlockAttr
+  bool oneBlock = false, warpGroups = false; // attributes
 };
 
 /// Builds `gpu.func @name(…) kernel` in `module`, or returns the one that it has already. What a launch needs to know stands

@@ -491,6 +491,7 @@ mlir::gpu::GPUFuncOp pith::gpu::getOrCreateLinearGroup(mlir::gpu::GPUModuleOp mo
   GroupPlan plan(spec);
   KernelShape shape;
   shape.threads = GroupPlan::threads;
+  shape.warpGroups = true;
   shape.sharedBytes = plan.sharedBytes;
   shape.grid = {getAffineDimExpr(0, module.getContext()).ceilDiv(plan.rows) *
                 llvm::divideCeil(spec.layout.panels(), plan.panels)};

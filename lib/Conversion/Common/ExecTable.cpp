@@ -113,14 +113,14 @@ void pith::writeTable(ModuleOp module, ArrayRef<ExecKernel> kernels, ArrayRef<Ex
                                                writer.number(k.block[2]),
                                                writer.number(k.sharedBytes),
                                                writer.number(k.argumentBytes.size()),
-                                               writer.number(0),
+                                               writer.number(k.needs),
                                                writer.address("pith_arguments_" + std::to_string(i))};
                   });
   std::string imageList =
       writer.list("pith_image_list", {pointer, i32, i32, pointer, i64}, images.size(), [&](size_t i) {
         const ExecImage &image = images[i];
         return TableWriter::Fields{
-            writer.text(image.target), writer.number(image.format), writer.number(0),
+            writer.text(image.target), writer.number(image.format), writer.number(image.has),
             writer.address(image.symbol.empty() ? "pith_image_" + std::to_string(i) : image.symbol),
             writer.number(image.bytes.size(), i64)};
       });

@@ -105,7 +105,7 @@ private:
     if (warpGroups) // which pack_rows has done
       shape.norm = pith::gpu::Norm::None;
     if (!reader.failed)
-      shape.stages = shape.stagesFor(machines);
+      shape.stages = shape.stagesFor(takers(warpGroups));
     return formIfAny(reader, shape,
                      {{"row_tile", integer(tile)},
                       {"stages", integer(shape.stages)},
@@ -148,8 +148,31 @@ private:
 
   bool fits(mlir::gpu::GPUFuncOp form) {
     int64_t bytes = form->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr).getInt();
-    return llvm::all_of(machines,
+    return llvm::all_of(takers(form->hasAttr(pith::gpu::kWarpGroupsAttr)),
                         [&](const pith::gpu::Machine &machine) { return bytes <= machine.sharedBytes; });
+  }
+
+  /// The chips that get a kernel, by whether it needs warp groups.
+  SmallVector<pith::gpu::Machine> takers(bool warpGroups) {
+    SmallVector<pith::gpu::Machine> found;
+    llvm::copy_if(machines, std::back_inserter(found),
+                  [&](const pith::gpu::Machine &machine) { return machine.wgmma || !warpGroups; });
+    return found;
+  }
+  bool someGroup() { return !takers(true).empty(); }
+  bool allGroup() { return takers(true).size() == machines.size(); }
+
+  /// Two forms for the same, the first where the image in use has warp groups; one of them may be null. What
+  /// is built last, the second, may go elsewhere.
+  void byChip(bool hasFirst, bool hasSecond, llvm::function_ref<void()> first,
+              llvm::function_ref<void()> second) {
+    if (!hasFirst || !hasSecond)
+      return hasFirst ? first() : second();
+    auto choice = scf::IfOp::create(b, loc, hasFlag(PITH_EXEC_WARP_GROUPS), /*withElseRegion=*/true);
+    b.setInsertionPointToStart(choice.thenBlock());
+    first();
+    b.setInsertionPointToStart(choice.elseBlock());
+    second();
   }
 
   /// Few rows stream the weights once, in f32; more go through matrix units, whose sums have another order:
@@ -177,37 +200,37 @@ private:
     choose(upTo(1), one);
     Value fixedOrder = arith::XOrIOp::create(b, loc, isFree(), arith::ConstantIntOp::create(b, loc, 1, 1));
     choose(arith::OrIOp::create(b, loc, fixedOrder, upTo(4)), four);
-    mlir::gpu::GPUFuncOp some = matrixForm(16), many, pack, hundreds;
+    mlir::gpu::GPUFuncOp some = matrixForm(16), many, pack, group, largeGroup;
     if (packed) {
       pack = kernel({{"kind", b.getStringAttr("pack_rows")}});
-      many = matrixForm(128, /*warpGroups=*/true);
-      hundreds = matrixForm(256, /*warpGroups=*/true);
-      if (!pack || !many)
+      group = matrixForm(128, /*warpGroups=*/true);
+      largeGroup = matrixForm(256, /*warpGroups=*/true);
+      if (!pack || !group)
         return failure();
     }
     for (int64_t tile : {128, 64, 32})
-      if (!many)
+      if (!many && !(group && allGroup()))
         many = matrixForm(tile);
     if (!some)
       some = kernel({{"row_tile", integer(8)}});
     if (!some)
       return failure();
-    if (many)
+    if (many || group)
       choose(upTo(16), some);
-    if (packed) {
-      SmallVector<Value> rowsIn = {arguments[0], packed, rows};
+    auto byGroups = [&] {
+      SmallVector<Value> all(arguments), rowsIn = {arguments[0], packed, rows};
       if (text("norm") != "none") {
-        rowsIn.insert(rowsIn.begin() + 1, arguments[3]);
+        rowsIn.insert(rowsIn.begin() + 1, all[3]);
         arguments.erase(arguments.begin() + 3);
       }
       go.launch(pack, rowsIn);
       arguments[0] = packed;
-    }
-    if (hundreds) {
-      choose(upTo(128), many);
-      many = hundreds;
-    }
-    go.launch(many ? many : some, arguments);
+      if (largeGroup)
+        choose(upTo(128), group);
+      go.launch(largeGroup ? largeGroup : group, arguments);
+      arguments = all;
+    };
+    byChip(bool(group), !group || !allGroup(), byGroups, [&] { go.launch(many ? many : some, arguments); });
     return success();
   }
 
@@ -270,7 +293,7 @@ private:
 
   /// Starts attention's form on matrix units, if there is one, where the condition holds; else `whole`.
   void tileOr(mlir::gpu::GPUFuncOp whole, Value condition, ArrayRef<Value> operands) {
-    mlir::gpu::GPUFuncOp tile;
+    mlir::gpu::GPUFuncOp group, tile;
     if (spec.get("product")) {
       pith::gpu::AttentionSpec shape;
       kernels::Reader reader(spec, [&] { return host.emitError(); });
@@ -278,18 +301,18 @@ private:
       shape.product = reader.choice<pith::gpu::Element>("product", kernels::elementNames);
       shape.parts = reader.number("parts", 1);
       shape.tile = true;
-      shape.warpGroups =
-          llvm::all_of(machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; });
-      if (shape.warpGroups)
-        tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}, {"warp_groups", b.getUnitAttr()}});
+      shape.warpGroups = true;
+      if (someGroup())
+        group = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}, {"warp_groups", b.getUnitAttr()}});
       shape.warpGroups = false;
-      if (!tile && !go.failed)
+      if (!(group && allGroup()) && !go.failed)
         tile = formIfAny(reader, shape, {{"tile", b.getUnitAttr()}});
     }
-    if (tile) {
+    if (group || tile) {
       auto choice = scf::IfOp::create(b, loc, condition, /*withElseRegion=*/true);
       b.setInsertionPointToStart(choice.thenBlock());
-      go.launch(tile, operands);
+      byChip(
+          bool(group), bool(tile), [&] { go.launch(group, operands); }, [&] { go.launch(tile, operands); });
       b.setInsertionPointToStart(choice.elseBlock());
     }
     go.launch(whole, operands);

@@ -37,7 +37,7 @@ static pith::gpu::LinearLayout layoutOf(const kernels::LinearWeights &weights) {
 namespace {
 class GPUKernels : public KernelFamily {
 public:
-  /// `warpGroups`: all chips have them.
+  /// `warpGroups`: a chip has them.
   GPUKernels(bool exact, bool warpGroups) : exact(exact), warpGroups(warpGroups) {}
   std::string lacks(const cpu::LinearLayout &weights) const override {
     return llvm::toString(layoutOf(weights).check());
@@ -184,7 +184,7 @@ struct ConvertPithToGPU : pith::impl::ConvertPithToGPUBase<ConvertPithToGPU> {
         module.emitError(llvm::toString(machines.takeError()));
         return signalPassFailure();
       }
-      warpGroups = llvm::all_of(*machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; });
+      warpGroups = llvm::any_of(*machines, [](const pith::gpu::Machine &machine) { return machine.wgmma; });
     }
     GPUKernels family(exact, warpGroups);
     KernelChooser chooser(module, family, exact);

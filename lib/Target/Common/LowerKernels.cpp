@@ -21,9 +21,16 @@ mlir::gpu::GPUModuleOp pith::target::kernelsOf(ModuleOp module) {
   return *module.getOps<mlir::gpu::GPUModuleOp>().begin();
 }
 
+void pith::target::eraseOthers(ModuleOp module, const gpu::Machine &machine) {
+  module.walk([&](mlir::gpu::GPUFuncOp function) {
+    if (function->hasAttr(gpu::kWarpGroupsAttr) && !machine.wgmma)
+      function.erase();
+  });
+}
+
 void pith::target::allowIntrinsics(ConversionTarget &target) {
-  target.addLegalOp<LLVM::CopySignOp, LLVM::Exp2Op, LLVM::FAbsOp, LLVM::FCeilOp, LLVM::FFloorOp, LLVM::RoundEvenOp,
-                    LLVM::SqrtOp>();
+  target.addLegalOp<LLVM::CopySignOp, LLVM::Exp2Op, LLVM::FAbsOp, LLVM::FCeilOp, LLVM::FFloorOp,
+                    LLVM::RoundEvenOp, LLVM::SqrtOp>();
 }
 
 llvm::Expected<OwningOpRef<ModuleOp>>
@@ -31,10 +38,12 @@ pith::target::lowerKernels(mlir::gpu::GPUModuleOp module, const gpu::Machine &ma
                            llvm::function_ref<void(OpPassManager &)> addConversion) {
   OwningOpRef<ModuleOp> copy = ModuleOp::create(module.getLoc());
   OpBuilder(copy->getBodyRegion()).clone(*module);
+  eraseOthers(*copy, machine);
   copy->walk([&](mlir::gpu::GPUFuncOp function) {
     // What a launch needs to know is not for the device.
     function->removeAttr(gpu::kGridAttr);
     function->removeAttr(gpu::kSharedBytesAttr);
+    function->removeAttr(gpu::kWarpGroupsAttr);
     if (function->removeAttr(gpu::kOneBlockAttr) && machine.vendor == gpu::Vendor::CUDA)
       function->setAttr(NVVM::NVVMDialect::getMinctasmAttrName(), OpBuilder(function).getI32IntegerAttr(1));
   });

@@ -26,6 +26,9 @@ lowerKernels(mlir::gpu::GPUModuleOp module, const gpu::Machine &machine,
 /// Upstream's conversions of the gpu dialect call device libraries for these; our kernels use those that the back ends select.
 void allowIntrinsics(mlir::ConversionTarget &target);
 
+/// Erases the kernels that are for other chips than this machine.
+void eraseOthers(mlir::ModuleOp module, const gpu::Machine &machine);
+
 /// The only gpu.module of what lowerKernels gives.
 mlir::gpu::GPUModuleOp kernelsOf(mlir::ModuleOp module);
 

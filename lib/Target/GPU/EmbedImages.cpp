@@ -35,10 +35,16 @@ static ExecKernel describe(mlir::gpu::GPUFuncOp function) {
     std::copy(block.asArrayRef().begin(), block.asArrayRef().end(), kernel.block);
   if (auto shared = function->getAttrOfType<IntegerAttr>(pith::gpu::kSharedBytesAttr))
     kernel.sharedBytes = static_cast<uint32_t>(shared.getInt());
+  if (function->hasAttr(pith::gpu::kWarpGroupsAttr))
+    kernel.needs = PITH_EXEC_WARP_GROUPS;
   for (Type type : function.getArgumentTypes())
     kernel.argumentBytes.push_back(isa<LLVM::LLVMPointerType>(type) || type.getIntOrFloatBitWidth() > 32 ? 8
                                                                                                          : 4);
   return kernel;
+}
+
+static uint32_t featuresOf(const pith::gpu::Machine &machine) {
+  return machine.wgmma ? PITH_EXEC_WARP_GROUPS : 0;
 }
 
 namespace {
@@ -51,7 +57,7 @@ struct EmbedImages : pith::impl::EmbedImagesBase<EmbedImages> {
       if (!object)
         return object.takeError();
       images.push_back(
-          {machine.name(), PITH_EXEC_IMAGE_HSACO, std::string(object->begin(), object->end()), ""});
+          {machine.name(), PITH_EXEC_IMAGE_HSACO, std::string(object->begin(), object->end()), "", 0});
       return llvm::Error::success();
     }
     llvm::Expected<std::string> ptx = nvvm::emitPTX(kernels, machine);
@@ -61,10 +67,10 @@ struct EmbedImages : pith::impl::EmbedImagesBase<EmbedImages> {
       llvm::Expected<nvvm::Cubin> cubin = nvvm::assemble(ptxas, *ptx, machine);
       if (!cubin)
         return cubin.takeError();
-      images.push_back(
-          {machine.name(), PITH_EXEC_IMAGE_CUBIN, std::string(cubin->bytes.begin(), cubin->bytes.end()), ""});
+      images.push_back({machine.name(), PITH_EXEC_IMAGE_CUBIN,
+                        std::string(cubin->bytes.begin(), cubin->bytes.end()), "", featuresOf(machine)});
     }
-    images.push_back({machine.name(), PITH_EXEC_IMAGE_PTX, std::move(*ptx), ""});
+    images.push_back({machine.name(), PITH_EXEC_IMAGE_PTX, std::move(*ptx), "", featuresOf(machine)});
     return llvm::Error::success();
   }
 
@@ -73,6 +79,7 @@ struct EmbedImages : pith::impl::EmbedImagesBase<EmbedImages> {
     ModuleOp module = getOperation();
     OwningOpRef<ModuleOp> copy = ModuleOp::create(module.getLoc());
     OpBuilder(copy->getBodyRegion()).clone(*kernels);
+    target::eraseOthers(*copy, machine);
     PassManager pm(&getContext());
     pm.addNestedPass<mlir::gpu::GPUModuleOp>(createSplitGPU({machine.name()}));
     if (failed(pm.run(*copy)))
@@ -89,7 +96,8 @@ struct EmbedImages : pith::impl::EmbedImagesBase<EmbedImages> {
         op.moveBefore(module.getBody(), module.getBody()->end());
       }
     module.lookupSymbol<LLVM::GlobalOp>(PITH_EMULATED_SYMBOL).setLinkage(LLVM::Linkage::Internal);
-    images.push_back({machine.name(), PITH_EXEC_IMAGE_EMULATED, "", PITH_EMULATED_SYMBOL});
+    images.push_back(
+        {machine.name(), PITH_EXEC_IMAGE_EMULATED, "", PITH_EMULATED_SYMBOL, featuresOf(machine)});
     return success();
   }
 
@@ -110,7 +118,7 @@ struct EmbedImages : pith::impl::EmbedImagesBase<EmbedImages> {
       list.push_back(describe(function));
     for (const pith::gpu::Machine &machine : *machines) {
       for (const ExecKernel &kernel : list)
-        if (kernel.sharedBytes > machine.sharedBytes) {
+        if ((machine.wgmma || !kernel.needs) && kernel.sharedBytes > machine.sharedBytes) {
           module.emitError("kernel ")
               << kernel.name << " needs " << kernel.sharedBytes << " bytes of shared memory; "
               << machine.name() << " has " << machine.sharedBytes;

@@ -75,7 +75,8 @@ enum {
 
 enum {
   PITH_EXEC_DETERMINISTIC = 1, /* a row's sums are formed in the same order whatever the number of rows and threads */
-  PITH_EXEC_GREEDY = 2         /* of PITH_EXEC_SAMPLE: the largest logits, of equal ones the lowest token */
+  PITH_EXEC_GREEDY = 2,        /* of PITH_EXEC_SAMPLE: the largest logits, of equal ones the lowest token */
+  PITH_EXEC_WARP_GROUPS = 4    /* the image in use has kernels that need Hopper's warp groups */
 };
 
 typedef struct pith_exec_context {
@@ -165,14 +166,14 @@ typedef struct pith_exec_entry {
   void (*run)(const pith_exec_context *context, uint32_t thread);
 } pith_exec_entry;
 
-/* A kernel of a device: the same in every image. */
+/* A kernel of a device: the same in every image that has it. */
 typedef struct pith_exec_kernel {
   const char *name;              /* its symbol in the images */
   const char *origin;            /* the operation it computes, for messages; may be empty */
   uint32_t block[3];             /* threads of a block */
   uint32_t shared_bytes;         /* dynamic shared memory of a block */
   uint32_t argument_count;
-  uint32_t reserved;
+  uint32_t needs;                /* 0, or PITH_EXEC_WARP_GROUPS: images without it do not have the kernel */
   const uint8_t *argument_bytes; /* [argument_count]: 4 or 8 */
 } pith_exec_kernel;
 
@@ -187,7 +188,7 @@ enum {
 typedef struct pith_exec_image {
   const char *target; /* "cuda:sm_90a", "hip:gfx942"; of an emulated image the chip that it imitates */
   uint32_t format;    /* PITH_EXEC_IMAGE_... */
-  uint32_t reserved;
+  uint32_t has;       /* 0, or PITH_EXEC_WARP_GROUPS: also among the context's flags */
   const void *data;
   uint64_t size;
 } pith_exec_image;

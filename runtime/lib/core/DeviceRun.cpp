@@ -32,6 +32,7 @@ void DeviceRun::attach(pith_exec_context &context) {
   context.threads = 1;
   context.barrier = [](void *, uint32_t) {};
   context.team = nullptr;
+  context.flags |= kernels.features();
   context.launch = launch;
   context.read = read;
 }
@@ -42,10 +43,14 @@ void DeviceRun::launch(const pith_exec_context *context, uint32_t kernel, const 
   if (!grid[0] || !grid[1] || !grid[2])
     return;
   run->together(context, 0, [=]() -> void * {
-    run->outcome = kernel < run->kernels.count()
-                       ? run->stream.launch(run->kernels, kernel, grid, arguments)
-                       : failure(PITH_ERROR_FORMAT, "the code launches kernel %u, the module has %u", kernel,
-                                 run->kernels.count());
+    if (kernel >= run->kernels.count())
+      run->outcome = failure(PITH_ERROR_FORMAT, "the code launches kernel %u, the module has %u", kernel,
+                             run->kernels.count());
+    else if (!run->kernels.has(kernel))
+      run->outcome =
+          failure(PITH_ERROR_FORMAT, "the code launches kernel %u, which the image in use has not", kernel);
+    else
+      run->outcome = run->stream.launch(run->kernels, kernel, grid, arguments);
     return run->outcome.ok() ? run : nullptr;
   });
 }

@@ -40,13 +40,17 @@ Status parseName(const std::string &name, Kind &kind, unsigned &ordinal);
 /// All kernels of a table, loaded into a device. They may be used while the table lives.
 class Kernels {
 public:
-  explicit Kernels(const pith_exec_table &owner) : table(owner) {}
+  Kernels(const pith_exec_table &owner, const pith_exec_image &image) : table(owner), imageHas(image.has) {}
   virtual ~Kernels() = default;
   const pith_exec_kernel &kernel(uint32_t number) const { return table.kernels[number]; }
   uint32_t count() const { return table.kernel_count; }
+  /// What the image has (PITH_EXEC_WARP_GROUPS), and whether it has this kernel.
+  uint32_t features() const { return imageHas; }
+  bool has(uint32_t number) const { return !(kernel(number).needs & ~imageHas); }
 
 private:
   const pith_exec_table &table;
+  const uint32_t imageHas;
 };
 
 /// Launches that can be repeated with the same arguments.

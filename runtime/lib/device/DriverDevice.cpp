@@ -120,7 +120,7 @@ std::string describeKernel(const pith_exec_kernel &kernel) {
 Status DriverDevice::load(const pith_exec_table &table, std::unique_ptr<Kernels> &kernels) {
   const pith_exec_image *image = nullptr;
   PITH_TRY(chooseImage(table, *this, architecture, image));
-  auto loaded = std::make_unique<DriverKernels>(*this, table);
+  auto loaded = std::make_unique<DriverKernels>(*this, table, *image);
   PITH_TRY(loaded->load(*image));
   kernels = std::move(loaded);
   return {};
@@ -150,6 +150,10 @@ Status DriverKernels::load(const pith_exec_image &image) {
   PITH_TRY(loadModule(image));
   for (uint32_t i = 0; i < count(); ++i) {
     Handle function = nullptr;
+    if (!has(i)) {
+      functions.push_back(function);
+      continue;
+    }
     if (const DriverResult result = owner.call().moduleFunction(&function, module, kernel(i).name))
       return owner.error(result, "finding the " + describeKernel(kernel(i)));
     // More than every chip has is to be asked for.

@@ -86,7 +86,8 @@ private:
 class DriverKernels final : public Kernels {
 public:
   /// The device must outlive them.
-  DriverKernels(const DriverDevice &on, const pith_exec_table &table) : Kernels(table), owner(on) {}
+  DriverKernels(const DriverDevice &on, const pith_exec_table &table, const pith_exec_image &image)
+      : Kernels(table, image), owner(on) {}
   ~DriverKernels() override;
   Status load(const pith_exec_image &image);
   Handle function(uint32_t number) const { return functions[number]; }

@@ -192,8 +192,12 @@ Status EmulatedDevice::load(const pith_exec_table &table, std::unique_ptr<Kernel
   if (module.version != PITH_EMULATED_VERSION)
     return failure(PITH_ERROR_VERSION, "%s: kernels of interface version %u, this runtime has version %u",
                    name().c_str(), module.version, PITH_EMULATED_VERSION);
-  auto loaded = std::make_unique<EmulatedKernels>(table);
+  auto loaded = std::make_unique<EmulatedKernels>(table, *image);
   for (uint32_t i = 0; i < table.kernel_count; ++i) {
+    if (!loaded->has(i)) {
+      loaded->emulated.push_back(nullptr);
+      continue;
+    }
     const pith_exec_kernel &kernel = table.kernels[i];
     const pith_emu_kernel *found = emulator::Device::find(module, kernel.name);
     if (!found)

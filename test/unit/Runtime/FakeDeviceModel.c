@@ -126,14 +126,16 @@ static const pith_exec_entry entries[] = {FAKE_ENTRIES FAKE_SAMPLE_ENTRY};
 
 static const uint8_t counted[] = {4, 8, 8, 8, 8, 8, 8, 8}, twice[] = {4, 4, 8, 8, 8, 8};
 #define KERNEL(name, arguments, bytes) {"fake_" #name, "toy." #name, {FAKE_BLOCK, 1, 1}, 0, arguments, 0, bytes}
-static const pith_exec_kernel kernels[FAKE_KERNELS] = {
+/* The last one is for chips that have what no image here has. */
+static const pith_exec_kernel kernels[FAKE_KERNELS + 1] = {
     KERNEL(append, 6, counted), KERNEL(hash, 8, counted),           KERNEL(logits, 3, counted),
     KERNEL(tap, 4, twice),      KERNEL(condition_rows, 4, counted), KERNEL(add, 4, counted),
     KERNEL(join, 6, twice),     KERNEL(count, 4, counted),          KERNEL(choose, 3, counted),
-    KERNEL(argmax, 4, counted), KERNEL(sample, 4, counted)};
+    KERNEL(argmax, 4, counted), KERNEL(sample, 4, counted),
+    {"fake_for_others", "", {FAKE_BLOCK, 1, 1}, 0, 4, PITH_EXEC_WARP_GROUPS, counted}};
 
 static const pith_exec_image images[] = {FAKE_IMAGES};
 
 __attribute__((visibility("default"))) const pith_exec_table pith_executable = {
-    PITH_EXEC_DEVICE_VERSION,      sizeof entries / sizeof entries[0], entries, FAKE_KERNELS,
+    PITH_EXEC_DEVICE_VERSION,      sizeof entries / sizeof entries[0], entries, FAKE_KERNELS + 1,
     sizeof images / sizeof *images, kernels,                           images};

@@ -13,6 +13,7 @@
 //   known_block_size      threads of a block
 //   pith.grid             blocks in x, y and z, an affine map from the kernel's sizes
 //   pith.shared_bytes     shared memory of a block
+//   pith.warp_groups      only for chips that have them (Machine::wgmma)
 //   pith.one_block        its sums need the registers that a second block on the multiprocessor would have
 //
 // Rows of activations are row-major and begin 16-byte aligned where their length in bytes is a multiple of 16; sums are f32.
@@ -43,7 +44,7 @@ using kernels::biasFront;
 using kernels::biasStride;
 
 inline constexpr llvm::StringLiteral kGridAttr = "pith.grid", kSharedBytesAttr = "pith.shared_bytes",
-                                     kOneBlockAttr = "pith.one_block";
+                                     kOneBlockAttr = "pith.one_block", kWarpGroupsAttr = "pith.warp_groups";
 /// On a gpu.module behind the vendor split: lanes that run in step.
 inline constexpr llvm::StringLiteral kSubgroupAttr = "pith.subgroup";
 

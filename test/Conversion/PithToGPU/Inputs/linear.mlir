@@ -1,5 +1,4 @@
-// For one chip with warp groups a linear layer gets memory for its rows: whole tiles of 128, 64 k of three times 2 bytes. Files for
-// others too have one launcher, without.
+// Where a chip has warp groups a linear layer gets memory for its rows: whole tiles of 128, 64 k of three times 2 bytes.
 // GROUPS-DAG: pith.kernel = {{.*}}warp_groups
 // GROUPS-DAG: %[[ROW:.*]] = arith.constant 384 : index
 // GROUPS-DAG: %[[MORE:.*]] = arith.constant 48768 : index
