@@ -68,10 +68,13 @@ TEST_F(SymbolsTest, ExportsAreThoseOfTheList) {
 
 TEST_F(SymbolsTest, NothingThatEndsTheProcessOrReadsItsEnvironment) {
   // What the standard library's containers throw inside is caught at the C face; __cxa_rethrow is theirs too.
-  const std::set<std::string> forbidden = {
+  std::set<std::string> forbidden = {
       "abort", "exit", "_exit", "_Exit", "quick_exit", "getenv", "secure_getenv", "setenv", "__cxa_throw",
-      "__assert_fail", "_ZSt9terminatev", "raise", "kill", "printf", "puts", "perror", "__cxa_atexit", "signal",
-      "sigaction", "system"};
+      "__assert_fail", "raise", "kill", "printf", "puts", "perror", "__cxa_atexit", "signal", "sigaction",
+      "system"};
+#ifndef __clang__ // which names it for what leaves a noexcept function, where GCC leaves that to the unwinder
+  forbidden.insert("_ZSt9terminatev");
+#endif
   for (const std::string library : {PITH_TEST_LIBRARY, PITH_TEST_ARCHIVE}) {
     const bool shared = library == PITH_TEST_LIBRARY;
     const std::set<std::string> needed = symbols(shared ? "-D --undefined-only" : "--undefined-only", library);
